@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Account,
         Append,
         Appended,
+        Ban,
         Candidate,
         Credential,
         Entry,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         Page,
         Place,
         Reserved,
+        Restrictions,
         Role,
         Sanction,
         SessionRecord,
@@ -347,6 +349,7 @@ class IConversations(Interface):
           answer to one that is only asked about is that to its repetition, or Undecided if it is none.
         - A text that it refers to or recalls must exist: NotFound if it is gone, if its sender may not read it, or if
           it was recalled; Forbidden if it is not a text. The body of a repeated EDIT is blank once its text is so.
+        - Muted if the sender may say nothing there, unless it recalls or repeats something.
         - Forbidden if the sender is not a member of the group, unless it is 0, the cluster itself; NotFound if there is
           no such group; AccountMismatch if the receiver blocks the sender, unless `past_blocks` is set.
 
@@ -431,8 +434,51 @@ class IGroups(Interface):
     def listed(*, after: str = "", limit: int) -> Deferred[Listing[Group]]:
         """Return some groups, as `IAccounts.listed` does accounts."""
 
-    def rename(id: int, actor: int, name: str) -> Deferred[Group]:
-        """Rename a group; the actor must be an admin or an owner, or 0 for an operator."""
+    def edit(
+        id: int, actor: int, *, name: str | None = None, open: bool | None = None, history: bool | None = None
+    ) -> Deferred[Group]:
+        """Change what a group is called, and who may join and read; None leaves it as it is.
+
+        The actor must be an admin or an owner, or 0 for an operator. What a member could not read before it still
+        cannot; and who joins once `history` is allowed reads what is said from then on, not what was said before.
+        """
+
+    def mute(id: int, actor: int, user: int, until: int | None) -> Deferred[None]:
+        """Have `append` refuse what a member says (Muted), but for recalls; or end that.
+
+        The actor must be an admin or an owner of a higher role than the member, or 0 for an operator; owners may end
+        it for everybody. It outlasts the membership. Conflict if MAX_MUTED are muted.
+
+        :param user: 0 for all members who are neither admins nor owners
+        :param until: when it ends, ms since 1970 on the store's clock; 0 for never, None for now
+        """
+
+    def mutes(id: int) -> Deferred[Mapping[int, int]]:
+        """Return which users are muted in a group, and until when, as `mute` has it."""
+
+    def ban(id: int, actor: int, user: int) -> Deferred[GroupChange | None]:
+        """End the membership of a user, if it is a member, and let nobody bring it back.
+
+        Rights are those of `remove`. An invitation no longer waits then. Conflict if MAX_BANNED are banned.
+        """
+
+    def unban(id: int, actor: int, user: int) -> Deferred[bool]:
+        """Let a user come back; False if it was not banned. The actor must be an admin or an owner, or 0.
+
+        Forbidden if an operator banned it, and the actor is none.
+        """
+
+    def bans(id: int) -> Deferred[Sequence[Ban]]:
+        """Return who is banned from a group, the last one first."""
+
+    def restrictions(user: int) -> Deferred[Restrictions]:
+        """Return where a user is muted or banned."""
+
+    def dissolve(id: int, actor: int) -> Deferred[None]:
+        """Let nobody come in or say anything any more; the actor must be an owner, or 0 for an operator.
+
+        The group is gone once its members are removed, of whom nothing is told then.
+        """
 
     def member(id: int, user: int) -> Deferred[Member | None]:
         """Return the user's membership in a group, or None if the user is not a member."""
@@ -450,7 +496,8 @@ class IGroups(Interface):
         """Make `user` a member; return None if they are one already. An invitation no longer waits then.
 
         Users may add themselves to an open group; otherwise the actor must be an admin or an owner, or 0 for an
-        operator. Fails with Conflict if the group has MAX_MEMBERS members or the user is in MAX_GROUPS groups.
+        operator. Fails with Conflict if the group has MAX_MEMBERS members, the user is in MAX_GROUPS groups, or it is
+        banned, whoever the actor is; Forbidden if it is itself.
         """
 
     def accept(id: int, user: int) -> Deferred[GroupChange | None]:
@@ -493,8 +540,8 @@ class IInvitations(Interface):
         """Invite a user; return the invitation that waits, which may be an earlier valid one, or None for a member.
 
         `by` must be an admin or an owner (Forbidden), whom the user does not block (AccountMismatch). Conflict if the
-        user declined within DECLINED_DAYS, or MAX_INVITED_BY by the same one wait for it. Of more than MAX_INVITED
-        that wait, the oldest of whoever has the most goes; Conflict if that is `by`.
+        user is banned, declined within DECLINED_DAYS, or MAX_INVITED_BY by the same one wait for it. Of more than
+        MAX_INVITED that wait, the oldest of whoever has the most goes; Conflict if that is `by`.
         """
 
     def end(group: int, user: int, *, declined: bool) -> Deferred[bool]:

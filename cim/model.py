@@ -17,6 +17,8 @@ T = TypeVar("T")
 ID_LIMIT = 1 << 53
 MAX_MEMBERS = 100_000
 MAX_GROUPS = 1_000
+#: How many users may be banned from a group, and how many muted in it, at a time.
+MAX_BANNED = MAX_MUTED = 1_000
 #: How many others a user may block.
 MAX_BLOCKED = 1_000
 #: How many invitations may wait for one user, and how many of these may be by the same one.
@@ -416,8 +418,11 @@ class Group:
     """A group of users.
 
     :param open: whether anyone may join; otherwise an admin or an owner must add them
-    :param history: whether members may read what was said before they joined
+    :param history: whether members may read what was said before they joined, since that was last allowed
     :param version: counts the changes to its members
+    :param muted: until when all but its admins and owners may say nothing, ms since 1970 on the store's clock; 0 until
+        somebody ends it, None if they may
+    :param ended: whether it is being dissolved: nobody comes in or says anything any more
     """
 
     id: int
@@ -426,6 +431,8 @@ class Group:
     history: bool
     members: int
     version: int
+    muted: int | None = None
+    ended: bool = False
 
 
 @frozen
@@ -439,6 +446,32 @@ class Member:
     user: int
     role: Role
     floor: str
+
+
+@frozen
+class Ban:
+    """That a user may not come back into a group.
+
+    :param by: who banned it; 0 for an operator
+    :param at: when, in ms since 1970 on the store's clock
+    """
+
+    group: int
+    user: int
+    by: int
+    at: int
+
+
+@frozen
+class Restrictions:
+    """What the admins of groups keep a user from.
+
+    :param muted: until when it may say nothing, by group, ms since 1970; 0 until somebody ends it
+    :param bans: the groups that it may not come back into
+    """
+
+    muted: Mapping[int, int]
+    bans: Sequence[Ban]
 
 
 @frozen
@@ -482,6 +515,15 @@ class Happening(enum.StrEnum):
     REMOVED = "removed"
     ROLE = "role"
     RENAMED = "renamed"
+    #: `text` is "yes" or "no".
+    OPEN = "open"
+    HISTORY = "history"
+    #: `text` is until when, ms since 1970, or 0; `user` is 0 for all but admins.
+    MUTED = "muted"
+    UNMUTED = "unmuted"
+    BANNED = "banned"
+    UNBANNED = "unbanned"
+    DISSOLVED = "dissolved"
 
 
 @frozen

@@ -11,7 +11,18 @@ from twisted.internet.defer import Deferred
 
 from cim.model import GUEST, Group, GroupChange, LoginPolicy, Place, Reserved, Role, SessionRecord
 from cim.store.rules import sessions as rules
-from cim.store.rules.groups import Accept, Add, Operation, Remove, Rename, SetRole
+from cim.store.rules.group_values import (
+    Accept,
+    Add,
+    Ban,
+    Dissolve,
+    Edit,
+    Mute,
+    Operation,
+    Remove,
+    SetRole,
+    Unban,
+)
 from cim.store.rules.sessions import Held, SessionChange, SessionFacts
 
 T = TypeVar("T")
@@ -88,10 +99,12 @@ class GroupChanged:
 
     :param group: the group, or None if it no longer exists
     :param changes: the changes of its members, as logged
+    :param done: whether anything changed
     """
 
     group: Group | None
     changes: Sequence[GroupChange]
+    done: bool = True
 
 
 class DecidedGroups:
@@ -120,9 +133,27 @@ class DecidedGroups:
         """See IGroups."""
         return self.change("set_role", id, SetRole(actor, user, role)).addCallback(lambda _: None)
 
-    def rename(self, id: int, actor: int, name: str) -> Deferred[Group]:
+    def edit(
+        self, id: int, actor: int, *, name: str | None = None, open: bool | None = None, history: bool | None = None
+    ) -> Deferred[Group]:
         """See IGroups."""
-        return self.change("rename_group", id, Rename(actor, name)).addCallback(_the_group)
+        return self.change("edit_group", id, Edit(actor, name, open, history)).addCallback(_the_group)
+
+    def mute(self, id: int, actor: int, user: int, until: int | None) -> Deferred[None]:
+        """See IGroups."""
+        return self.change("mute_member", id, Mute(actor, user, until)).addCallback(lambda _: None)
+
+    def ban(self, id: int, actor: int, user: int) -> Deferred[GroupChange | None]:
+        """See IGroups."""
+        return self.change("ban_member", id, Ban(actor, user)).addCallback(_only_change)
+
+    def unban(self, id: int, actor: int, user: int) -> Deferred[bool]:
+        """See IGroups."""
+        return self.change("unban_member", id, Unban(actor, user)).addCallback(lambda changed: changed.done)
+
+    def dissolve(self, id: int, actor: int) -> Deferred[None]:
+        """See IGroups."""
+        return self.change("dissolve_group", id, Dissolve(actor)).addCallback(lambda _: None)
 
 
 def _the_group(changed: GroupChanged) -> Group:

@@ -15,11 +15,14 @@ from cim.errors import (
     Conflict,
     Forbidden,
     InvalidField,
+    Muted,
     NotFound,
     OutOfOrder,
+    Refused,
     Undecided,
 )
-from cim.model import Entry, Page, Retention
+from cim.model import Entry, Page, Retention, Sanction
+from cim.store.bounds import no_room
 from cim.wire import conversations, native, positions
 from cim.wire.cim_pb2 import EDIT
 
@@ -48,9 +51,39 @@ REFUSALS: dict[str, Callable[[], CIMError]] = {
     "recalled": partial(NotFound, "the message that `ref` names was recalled"),
     "no-text": partial(Forbidden, "`ref` must name a text message"),
 }
+#: Who keeps somebody from saying anything: an operator, or the group's admins, who muted this member or all others.
+_BY = {
+    "operator": "an operator",
+    "group": "the admins of this group",
+    "all": "the admins of this group, who alone may write there now",
+}
 #: How many conversations are read for one page of heads.
 MAX_LOOKED = 100
 DEFAULT = Retention()
+
+
+def muted_by(until: int, by: str, reason: str = "") -> Muted:
+    """Return the refusal of what is said by somebody who may say nothing.
+
+    :param until: ms since 1970; 0 for ever
+    :param by: a key of `_BY`
+    """
+    return Muted.of(Sanction(until, reason), _BY[by])
+
+
+def refused(line: str) -> CIMError:
+    """Return the refusal of a message.
+
+    :param line: a key of REFUSALS; or `refused` and why a policy did; or `muted`, by whom, until when and why; or what
+        `no_room` takes
+    """
+    word, _, rest = line.partition(" ")
+    if word == "refused":
+        return Refused(rest)
+    if word == "muted":
+        by, until, reason = rest.split(" ", 2)
+        return muted_by(int(until), by, reason)
+    return no_room(word, int(rest)) if rest else REFUSALS[word]()
 
 
 @frozen

@@ -123,6 +123,30 @@ class Ids(Schema):
 
 
 @frozen
+class IdList(Schema):
+    """Ids in a body, each once."""
+
+    most: int
+    about: str = ""
+
+    def read(self, name: str, value: Any) -> list[int]:
+        """See Schema."""
+        if type(value) is not list:
+            raise InvalidField(name, "must be an array")
+        if len(value) > self.most:
+            raise InvalidField(name, f"must have at most {self.most:,} entries")
+        given = [Id().read(name, one) for one in value]
+        if len(set(given)) < len(given):
+            raise InvalidField(name, "must name each one once")
+        return given
+
+    def document(self) -> dict[str, Any]:
+        """See Schema."""
+        items = {"type": "array", "items": Id().document(), "maxItems": self.most, "uniqueItems": True}
+        return _about(self.about, items)
+
+
+@frozen
 class Boolean(Schema):
     """True or false."""
 

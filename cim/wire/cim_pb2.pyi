@@ -32,7 +32,7 @@ REACTION: Kind
 MEMBERS: Kind
 
 class Packet(_message.Message):
-    __slots__ = ("text", "user_id", "command", "properties", "batch", "hello", "welcome", "send", "accepted", "deliver", "received", "sync", "synced", "read", "news", "typing", "presence", "ping", "pong", "failure", "goodbye", "watch", "invited")
+    __slots__ = ("text", "user_id", "command", "properties", "batch", "hello", "welcome", "send", "accepted", "deliver", "received", "sync", "synced", "read", "news", "typing", "presence", "ping", "pong", "failure", "goodbye", "watch", "invited", "removed")
     class PropertiesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -63,6 +63,7 @@ class Packet(_message.Message):
     GOODBYE_FIELD_NUMBER: _ClassVar[int]
     WATCH_FIELD_NUMBER: _ClassVar[int]
     INVITED_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_FIELD_NUMBER: _ClassVar[int]
     text: str
     user_id: int
     command: Command
@@ -86,7 +87,8 @@ class Packet(_message.Message):
     goodbye: Goodbye
     watch: Watch
     invited: Invited
-    def __init__(self, text: _Optional[str] = ..., user_id: _Optional[int] = ..., command: _Optional[_Union[Command, str]] = ..., properties: _Optional[_Mapping[str, str]] = ..., batch: _Optional[_Iterable[str]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., send: _Optional[_Union[Send, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., received: _Optional[_Union[Received, _Mapping]] = ..., sync: _Optional[_Union[Sync, _Mapping]] = ..., synced: _Optional[_Union[Synced, _Mapping]] = ..., read: _Optional[_Union[Read, _Mapping]] = ..., news: _Optional[_Union[News, _Mapping]] = ..., typing: _Optional[_Union[Typing, _Mapping]] = ..., presence: _Optional[_Union[Presence, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., watch: _Optional[_Union[Watch, _Mapping]] = ..., invited: _Optional[_Union[Invited, _Mapping]] = ...) -> None: ...
+    removed: Removed
+    def __init__(self, text: _Optional[str] = ..., user_id: _Optional[int] = ..., command: _Optional[_Union[Command, str]] = ..., properties: _Optional[_Mapping[str, str]] = ..., batch: _Optional[_Iterable[str]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., send: _Optional[_Union[Send, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., received: _Optional[_Union[Received, _Mapping]] = ..., sync: _Optional[_Union[Sync, _Mapping]] = ..., synced: _Optional[_Union[Synced, _Mapping]] = ..., read: _Optional[_Union[Read, _Mapping]] = ..., news: _Optional[_Union[News, _Mapping]] = ..., typing: _Optional[_Union[Typing, _Mapping]] = ..., presence: _Optional[_Union[Presence, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., watch: _Optional[_Union[Watch, _Mapping]] = ..., invited: _Optional[_Union[Invited, _Mapping]] = ..., removed: _Optional[_Union[Removed, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("ticket", "device", "agent", "since", "members")
@@ -289,6 +291,16 @@ class Invited(_message.Message):
     by_name: str
     at: int
     def __init__(self, group: _Optional[int] = ..., group_name: _Optional[str] = ..., by: _Optional[int] = ..., by_name: _Optional[str] = ..., at: _Optional[int] = ...) -> None: ...
+
+class Removed(_message.Message):
+    __slots__ = ("group", "what", "by")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    group: int
+    what: str
+    by: int
+    def __init__(self, group: _Optional[int] = ..., what: _Optional[str] = ..., by: _Optional[int] = ...) -> None: ...
 
 class Typing(_message.Message):
     __slots__ = ("user", "group", "who")

@@ -87,6 +87,8 @@ class MemberTests(GroupCase):
         position = self.say("before")
         self.desk.packets()
         self.leave(self.bob)
+        (removed,) = self.desk.take("removed")
+        self.assertEqual((removed.group, removed.what, removed.by), (self.group, "left", self.bob.id))
         self.say("after")
         self.assertEqual(self.desk.packets(), [])
         self.desk.send_group(self.group, "I am still here", "1")

@@ -49,7 +49,7 @@ class MembersTests(MembersCase):
         self.assertEqual((entry.kind, entry.group, entry.sender, entry.text), (MEMBERS, self.group, 0, ""))
         grouping = self.cluster.routes[1].grouping
         self.cluster.result(grouping.set_role(self.group, self.alice.id, self.bob.id, Role.ADMIN))
-        self.cluster.result(grouping.rename(self.group, self.alice.id, "enemies"))
+        self.cluster.result(grouping.edit(self.group, self.alice.id, name="enemies"))
         self.cluster.result(grouping.remove(self.group, self.bob.id, self.carol.id))
         self.passes()
         for client in (self.phone, self.desk):
@@ -150,12 +150,12 @@ class MembersTests(MembersCase):
             self.group = self.create(history=False)
             self.join(self.carol)
             grouping = self.cluster.routes[0].grouping
-            self.cluster.result(grouping.rename(self.group, self.alice.id, "fire Carol"))
+            self.cluster.result(grouping.edit(self.group, self.alice.id, name="fire Carol"))
             self.cluster.result(grouping.set_role(self.group, self.alice.id, self.carol.id, Role.ADMIN))
             self.cluster.result(grouping.remove(self.group, self.alice.id, self.carol.id))
-            self.cluster.result(grouping.rename(self.group, self.alice.id, "harmless"))
+            self.cluster.result(grouping.edit(self.group, self.alice.id, name="harmless"))
             self.cluster.result(route.grouping.add(self.group, self.bob.id, self.bob.id))
-            self.cluster.result(grouping.rename(self.group, self.alice.id, "after"))
+            self.cluster.result(grouping.edit(self.group, self.alice.id, name="after"))
             self.passes()
             own = [("joined", self.bob.id, self.bob.id, ""), ("renamed", self.alice.id, self.alice.id, "after")]
             self.assertEqual(self.told(*self.desk.take("deliver")), own)
@@ -169,7 +169,7 @@ class MembersTests(MembersCase):
         self.group = self.create(history=False)
         self.successResultOf(self.cluster.store.invitations.invite(self.group, self.alice.id, self.bob.id))
         grouping = self.cluster.routes[0].grouping
-        self.cluster.result(grouping.rename(self.group, self.alice.id, "before Bob"))
+        self.cluster.result(grouping.edit(self.group, self.alice.id, name="before Bob"))
         self.cluster.result(self.cluster.routes[1].grouping.accept(self.group, self.bob.id))
         self.passes()
         own = [("accepted", self.bob.id, self.alice.id, "")]
@@ -179,7 +179,7 @@ class MembersTests(MembersCase):
 
     def test_nobody_comes_while_it_cannot_be_written(self):
         grouping = self.cluster.routes[0].grouping
-        self.cluster.result(grouping.rename(self.group, self.alice.id, "secret"))
+        self.cluster.result(grouping.edit(self.group, self.alice.id, name="secret"))
         conversations = self.cluster.store.conversations
         self.patch(conversations, "append", lambda items: self.fail_later())
         failed = self.failureResultOf(self.cluster.begin(grouping.add(self.group, self.bob.id, self.bob.id)))
@@ -189,9 +189,9 @@ class MembersTests(MembersCase):
     def test_many_renames_are_several_entries(self):
         groups = self.cluster.store.groups
         for number in range(300):
-            self.successResultOf(groups.rename(self.group, self.alice.id, f"{number:0256}"))
+            self.successResultOf(groups.edit(self.group, self.alice.id, name=f"{number:0256}"))
         grouping = self.cluster.routes[0].grouping
-        self.cluster.result(grouping.rename(self.group, self.alice.id, "last"))
+        self.cluster.result(grouping.edit(self.group, self.alice.id, name="last"))
         self.passes()
         entries = self.phone.take("deliver")
         self.assertEqual(sum(len(entry.changes) for entry in entries), 301)
@@ -199,7 +199,7 @@ class MembersTests(MembersCase):
 
     def test_a_route_writes_a_group_once_at_a_time(self):
         route = self.cluster.routes[0]
-        self.successResultOf(self.cluster.store.groups.rename(self.group, self.alice.id, "x"))
+        self.successResultOf(self.cluster.store.groups.edit(self.group, self.alice.id, name="x"))
         real, held = self.cluster.store.conversations.append, []
 
         def hold(items):

@@ -180,7 +180,7 @@ class BetweenTests(ChangeCase):
 
         async def between():
             await other.groups.add(group.id, CAROL, CAROL)
-            await other.groups.rename(group.id, ALICE, "y")
+            await other.groups.edit(group.id, ALICE, name="y")
 
         self.meddle(between)
         stats = await self.evalshas()
@@ -313,6 +313,6 @@ class OldRecordsTests(ChangeCase):
         change = await self.groups.add(id, BOB, CAROL)
         self.assertEqual(await self.groups.member(id, CAROL), Member(id, CAROL, Role.MEMBER, "5-9"))
         self.assertEqual(await self.command("HGET", f"cim:n:{tag}", f"r:{CAROL}"), b"5-9 8")
-        await self.groups.rename(id, BOB, "y")
+        await self.groups.edit(id, BOB, name="y")
         self.assertEqual((await self.groups.group(id)).name, "y")
         await self.assertFailure(self.groups.remove(id, ALICE, ALICE), Conflict)

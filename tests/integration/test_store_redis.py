@@ -36,6 +36,7 @@ from tests.store.groups_contract import GroupsContract
 from tests.store.history_contract import HISTORY, HistoryContract
 from tests.store.invitation_codes_contract import InvitationCodesContract
 from tests.store.invitations_contract import InvitationsContract
+from tests.store.moderation_contract import GroupModerationContract
 from tests.store.order_contract import OrderContract
 from tests.store.page_logins_contract import PageLoginsContract
 from tests.store.people_contract import PeopleContract
@@ -190,6 +191,10 @@ class RedisCodesTests(InvitationCodesContract, PageLoginsContract, ResetCodesCon
 
     def other(self):
         return self.second
+
+
+class RedisGroupModerationTests(GroupModerationContract, RedisCase):
+    settings = {"appendonly": "no"}
 
 
 class RedisGroupsTests(GroupsContract, CredentialsContract, RedisCase):

@@ -41,6 +41,7 @@ from tests.store.history_contract import HISTORY, HistoryContract
 from tests.store.invitation_codes_contract import InvitationCodesContract
 from tests.store.invitations_contract import InvitationsContract
 from tests.store.looking import marks_of
+from tests.store.moderation_contract import GroupModerationContract
 from tests.store.order_contract import OrderContract
 from tests.store.page_logins_contract import PageLoginsContract
 from tests.store.people_contract import PeopleContract
@@ -251,6 +252,10 @@ class SqliteEpochTests(Conversing, SqliteCase):
         await self.say("hello")
         self.assertEqual(told, [self.store.epoch()])
         self.assertEqual((await self.read()).entries[0].position, f"{told[0]}-1")
+
+
+class SqliteGroupModerationTests(GroupModerationContract, SqliteCase):
+    pass
 
 
 class SqliteGroupsTests(GroupsContract, CredentialsContract, SqliteCase):

@@ -68,7 +68,7 @@ class GroupsContract:
 
     async def test_operators_may_do_everything(self):
         id = await self.make(ALICE, BOB, CAROL)
-        self.assertEqual((await self.groups.rename(id, 0, "theirs")).name, "theirs")
+        self.assertEqual((await self.groups.edit(id, 0, name="theirs")).name, "theirs")
         await self.groups.set_role(id, 0, BOB, Role.OWNER)
         self.assertIsNotNone(await self.groups.remove(id, 0, ALICE))
         self.assertEqual(await self.roles(id), {BOB: Role.OWNER, CAROL: Role.MEMBER})
@@ -90,7 +90,7 @@ class GroupsContract:
             self.assertIsNone(await self.groups.group(none))
             self.assertIsNone(await self.groups.member(none, ALICE))
             self.assertEqual(await self.groups.members(none), [])
-            await self.assertFailure(self.groups.rename(none, ALICE, "x"), NotFound)
+            await self.assertFailure(self.groups.edit(none, ALICE, name="x"), NotFound)
             await self.assertFailure(self.groups.add(none, ALICE, BOB), NotFound)
             await self.assertFailure(self.groups.remove(none, ALICE, ALICE), NotFound)
             await self.assertFailure(self.groups.set_role(none, ALICE, ALICE, Role.ADMIN), NotFound)
@@ -99,10 +99,10 @@ class GroupsContract:
     async def test_admins_and_the_owner_rename(self):
         id = await self.make(ALICE, BOB, CAROL)
         await self.groups.set_role(id, ALICE, BOB, Role.ADMIN)
-        self.assertEqual((await self.groups.rename(id, ALICE, "one")).name, "one")
-        self.assertEqual((await self.groups.rename(id, BOB, "two")).name, "two")
+        self.assertEqual((await self.groups.edit(id, ALICE, name="one")).name, "one")
+        self.assertEqual((await self.groups.edit(id, BOB, name="two")).name, "two")
         for user in (CAROL, DAVE):
-            await self.assertFailure(self.groups.rename(id, user, "three"), Forbidden)
+            await self.assertFailure(self.groups.edit(id, user, name="three"), Forbidden)
         self.assertEqual((await self.groups.group(id)).name, "two")
 
     # Joining
@@ -267,7 +267,7 @@ class GroupsContract:
         _, version, _ = await self.groups.changes(0)
         await self.groups.add(id, ALICE, BOB)
         await self.groups.set_role(id, ALICE, BOB, Role.ADMIN)
-        await self.groups.rename(id, ALICE, "x")
+        await self.groups.edit(id, ALICE, name="x")
         self.assertEqual(await self.groups.changes(version), ([], version, False))
 
     async def test_an_unknown_version_means_that_the_log_was_lost(self):
@@ -288,7 +288,7 @@ class GroupsContract:
         await self.groups.add(id, 0, DAVE)
         await self.groups.set_role(id, ALICE, BOB, Role.ADMIN)
         await self.groups.set_role(id, ALICE, BOB, Role.ADMIN)  # changes nothing
-        await self.groups.rename(id, BOB, "a new name ")
+        await self.groups.edit(id, BOB, name="a new name ")
         await self.groups.remove(id, BOB, DAVE)
         await self.groups.remove(id, CAROL, CAROL)
         await self.store.invitations.invite(id, BOB, CAROL)
@@ -320,7 +320,7 @@ class GroupsContract:
         for _ in range(2):
             id = await self.make(ALICE)
             for number in (1, 2):
-                await self.groups.rename(id, ALICE, "x")
+                await self.groups.edit(id, ALICE, name="x")
                 self.assertEqual([one.number for one in await self.groups.happened(id)], [number])
                 await self.groups.told(id, number)
 

@@ -26,6 +26,7 @@ from tests.store.groups_contract import GroupsContract
 from tests.store.history_contract import HISTORY, HistoryContract
 from tests.store.invitation_codes_contract import InvitationCodesContract
 from tests.store.invitations_contract import ExpiringInvitationsContract
+from tests.store.moderation_contract import GroupModerationContract
 from tests.store.order_contract import Calls, OrderContract
 from tests.store.page_logins_contract import PageLoginsContract
 from tests.store.people_contract import PeopleContract
@@ -176,6 +177,10 @@ class MemoryOrderTests(OrderContract, RefusalsContract, MemoryCase):
         routes = [self.store.conversations, self.other().conversations]
         calls = Calls(chance, f"p:{ALICE}:{next(self.peers)}")
         self.successResultOf(Deferred.fromCoroutine(calls.run(self, routes)))
+
+
+class MemoryGroupModerationTests(GroupModerationContract, MemoryCase):
+    pass
 
 
 class MemoryGroupsTests(GroupsContract, CredentialsContract, MemoryCase):

@@ -23,10 +23,10 @@ RATE_LIMITS: Mapping[str, tuple[str, str]] = {
     "address-online": ("lists of who is online for one address", "1/100"),
     "user-calls": ("calls of one user", "50/1000"),
     "user-logins": ("logins and changes of the password of one user", "0.2/200"),
-    "user-groups": ("groups that one user makes or renames", "0.05/100"),
+    "user-groups": ("groups that one user makes, changes or dissolves", "0.05/100"),
     "user-invitations": ("invitations that one user sends", "0.1/100"),
     "user-searches": ("searches for people by one user", "0.2/60"),
-    "user-memberships": ("joins, leaves and other changes of members by one user", "2/500"),
+    "user-memberships": ("joins, leaves, mutes, bans and other changes of members by one user", "2/1000"),
 }
 
 

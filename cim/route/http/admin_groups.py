@@ -10,18 +10,18 @@ from cim.api_keys import Scope
 from cim.errors import NotFound
 from cim.interfaces import IGroups
 from cim.route.http.access import Caller
-from cim.route.http.groups import AFTER, group_shown, there
+from cim.route.http.groups import AFTER, EDITED, check_edit, group_shown, there
 from cim.route.http.shapes import GROUP, GROUP_ID, MORE, MORE_ID, PAGE, ROLE, USER_ID, WHERE, limit
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.grouping import Grouping
 from cim.web.declaring import Who, http_call
-from cim.web.schema import Array, Integer, NewName, Object, Optional, Text
+from cim.web.schema import Array, Integer, Object, Optional, Text
 
 _GROUPS = Object({"groups": Array(GROUP, "In an order of the store's own."), "more": MORE}, "Groups")
-_MEMBER_NAME = Object({"id": USER_ID, "name": Text(1024, about="Empty if the account was just deleted.")}, "NamedUser")
-_MEMBER = Object({"user": _MEMBER_NAME, "role": ROLE}, "NamedMember")
+NAMED_USER = Object({"id": USER_ID, "name": Text(1024, about="Empty if the account was just deleted.")}, "NamedUser")
+_MEMBER = Object({"user": NAMED_USER, "role": ROLE}, "NamedMember")
 _MEMBERS = Object({"members": Array(_MEMBER, "By id."), "more": MORE_ID}, "NamedMembers")
-_LEFT = Object({"members": Integer(0, 1 << 53, "How many are left; 0 if the group is gone.")}, "MembersLeft")
+LEFT = Object({"members": Integer(0, 1 << 53, "How many are left; 0 if the group is gone.")}, "MembersLeft")
 
 
 @frozen(kw_only=True, eq=False)
@@ -93,14 +93,17 @@ class AdminGroupsAPI:
         who=Who.OPERATOR,
         scope=Scope.GROUPS,
         path={"id": GROUP_ID},
-        body={"name": NewName()},
+        body=EDITED,
         answers={200: GROUP},
         errors=(404,),
         example={"name": "old friends"},
     )
-    async def rename_any_group(self, caller: Caller, id: int, name: str) -> dict[str, Any]:
-        """Rename a group."""
-        return group_shown(await self._grouping.rename(id, 0, name))
+    async def edit_any_group(
+        self, caller: Caller, id: int, name: str | None, open: bool | None, history: bool | None
+    ) -> dict[str, Any]:
+        """Rename a group, or change who may join it and read it."""
+        check_edit(name, open, history)
+        return group_shown(await self._grouping.edit(id, 0, name=name, open=open, history=history))
 
     @http_call(
         "DELETE /v1/admin/groups/{id}/members/{user}",
@@ -124,13 +127,14 @@ class AdminGroupsAPI:
         who=Who.OPERATOR,
         scope=Scope.GROUPS,
         path={"id": GROUP_ID},
-        answers={200: _LEFT},
+        answers={200: LEFT},
         errors=(404, 409),
     )
     async def delete_group(self, caller: Caller, id: int) -> dict[str, Any]:
-        """Delete a group, with its messages.
+        """Dissolve a group, with its messages.
 
-        A call removes up to 1,000 members: repeat it until none is left, which is when the group is gone.
+        Its members are told, and nobody comes in or writes any more. A call removes up to 1,000 members: repeat it
+        until none is left, which is when the group is gone.
         """
         await there(self._groups, id)
-        return {"members": await self._grouping.empty(id)}
+        return {"members": await self._grouping.dissolve(id, 0)}

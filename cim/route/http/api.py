@@ -24,6 +24,7 @@ from cim.route.http.audit import Auditing
 from cim.route.http.blocks import BlocksAPI
 from cim.route.http.conversations import ConversationsAPI
 from cim.route.http.export import ExportAPI
+from cim.route.http.group_moderation import GroupModerationAPI
 from cim.route.http.groups import INVITE, GroupsAPI
 from cim.route.http.invitation_codes import InvitationCodesAPI
 from cim.route.http.lists import Lists
@@ -51,6 +52,7 @@ APIS = (
     UsersAPI,
     MessagesAPI,
     GroupsAPI,
+    GroupModerationAPI,
     BlocksAPI,
     AdminAPI,
     ExportAPI,
@@ -207,6 +209,16 @@ def v1_of(
             known=route.accounts,
             rates=route.rates,
             lists=lists,
+            consent=settings.group_consent,
+        ),
+        GroupModerationAPI(
+            groups=store.groups,
+            invitations=store.invitations,
+            grouping=route.grouping,
+            inviting=route.inviting,
+            blocks=route.blocks,
+            known=route.accounts,
+            rates=route.rates,
             consent=settings.group_consent,
         ),
         BlocksAPI(store.blocks, store.invitations, route.blocks, route.presence, route.delivery),

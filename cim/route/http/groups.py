@@ -7,13 +7,13 @@ from typing import Any
 from twisted.internet.defer import gatherResults
 
 from cim.api_keys import Scope
-from cim.errors import AccountMismatch, Conflict, Forbidden, NotFound
+from cim.errors import AccountMismatch, Conflict, Forbidden, InvalidField, NotFound
 from cim.interfaces import IGroups, IInvitations
 from cim.model import MAX_NAME, Account, Group, Role
 from cim.route.front.rates import Rates
 from cim.route.http.access import Caller, confirmed
 from cim.route.http.lists import Lists
-from cim.route.http.shapes import ACCOUNT, GROUP, GROUP_ID, MORE_ID, PAGE, ROLE, USER_ID, WHEN, limit
+from cim.route.http.shapes import ACCOUNT, GROUP, GROUP_ID, MORE_ID, MUTED, PAGE, ROLE, USER_ID, WHEN, limit
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.grouping import Grouping
 from cim.route.messages.inviting import Inviting
@@ -22,11 +22,21 @@ from cim.web.declaring import Who, WithStatus, http_call
 from cim.web.schema import Array, Boolean, Choice, Integer, NewName, Object, Optional, Text
 
 _MINE = Object(
-    {"groups": Array(Object({"group": GROUP, "role": ROLE}, "OwnGroup"), "By id."), "more": MORE_ID}, "OwnGroups"
+    {
+        "groups": Array(Object({"group": GROUP, "role": ROLE, "muted": MUTED}, "OwnGroup"), "By id."),
+        "more": MORE_ID,
+    },
+    "OwnGroups",
 )
 _MEMBER = Object({"user": USER_ID, "role": ROLE}, "ChangedMember")
 _NAMED_MEMBER = Object(
-    {"user": USER_ID, "name": Text(MAX_NAME, about="Empty if the account was just deleted."), "role": ROLE}, "Member"
+    {
+        "user": USER_ID,
+        "name": Text(MAX_NAME, about="Empty if the account was just deleted."),
+        "role": ROLE,
+        "muted": MUTED,
+    },
+    "Member",
 )
 _MEMBERS = Object({"members": Array(_NAMED_MEMBER, "By id."), "more": MORE_ID}, "Members")
 AFTER = Optional(Integer(0, (1 << 53) - 1, "`more` of the previous page."), 0)
@@ -44,7 +54,7 @@ _INVITATIONS = Object(
 INVITE, DIRECT = "invite", "direct"
 
 
-_NOT_IN = "you are not in this group"
+NOT_IN = "you are not in this group"
 
 
 def group_shown(group: Group) -> dict[str, Any]:
@@ -54,8 +64,26 @@ def group_shown(group: Group) -> dict[str, Any]:
         "name": group.name,
         "open": group.open,
         "history": group.history,
+        "muted": group.muted,
         "members": group.members,
     }
+
+
+#: What can be changed of a group.
+EDITED = {
+    "name": Optional(NewName()),
+    "open": Optional(Boolean("Anyone may join.")),
+    "history": Optional(Boolean("Members who join from now on may read what was said from now on before they joined.")),
+}
+
+
+def check_edit(name: str | None, open: bool | None, history: bool | None) -> None:
+    """Check that there is something to change.
+
+    :raises InvalidField: there is not
+    """
+    if name is None and open is None and history is None:
+        raise InvalidField("name", "is missing, and `open` and `history` are, too: give one of them")
 
 
 async def there(groups: IGroups, id: int) -> Group:
@@ -130,9 +158,14 @@ class GroupsAPI:
             page = mine[:limit]
             counts(len(page))
             groups = await gatherResults([self._groups.group(member.group) for member in page], consumeErrors=True)
+            muted = (await self._groups.restrictions(user)).muted
         return {
             "groups": [
-                {"group": group_shown(group), "role": member.role.name.lower()}
+                {
+                    "group": group_shown(group),
+                    "role": member.role.name.lower(),
+                    "muted": muted.get(member.group),
+                }
                 for member, group in zip(page, groups, strict=True)
                 if group is not None
             ],
@@ -149,24 +182,28 @@ class GroupsAPI:
 
     async def _must_be_in(self, account: Account, id: int) -> None:
         if await self._groups.member(id, account.id) is None:
-            raise Forbidden(_NOT_IN)
+            raise Forbidden(NOT_IN)
 
     @http_call(
         "PATCH /v1/groups/{id}",
         path={"id": GROUP_ID},
-        body={"name": NewName()},
+        body=EDITED,
         answers={200: GROUP},
         errors=(404,),
         example={"name": "old friends"},
     )
     @confirmed
-    async def rename_group(self, caller: Caller, id: int, name: str) -> dict[str, Any]:
-        """Rename a group.
+    async def edit_group(
+        self, caller: Caller, id: int, name: str | None, open: bool | None, history: bool | None
+    ) -> dict[str, Any]:
+        """Rename a group, or change who may join it and read it.
 
-        Only admins and owners may.
+        Only admins and owners may. What a member could not read before it still cannot; whoever joins once `history` is
+        allowed reads what is said from then on, and nothing that was said before.
         """
+        check_edit(name, open, history)
         self._rates.take("user-groups", caller.account.id)
-        return group_shown(await self._grouping.rename(id, caller.account.id, name))
+        return group_shown(await self._grouping.edit(id, caller.account.id, name=name, open=open, history=history))
 
     @http_call(
         "GET /v1/groups/{id}/members",
@@ -184,9 +221,15 @@ class GroupsAPI:
             page = found[:limit]
             counts(len(page))
             names = await self._known.names([member.user for member in page])
+            muted = await self._groups.mutes(id)
         return {
             "members": [
-                {"user": member.user, "name": name, "role": member.role.name.lower()}
+                {
+                    "user": member.user,
+                    "name": name,
+                    "role": member.role.name.lower(),
+                    "muted": muted.get(member.user),
+                }
                 for member, name in zip(page, names, strict=True)
             ],
             "more": page[-1].user if len(found) > limit else None,
@@ -248,7 +291,7 @@ class GroupsAPI:
         await there(self._groups, id)
         by = await self._groups.member(id, actor.id)
         if by is None:
-            raise Forbidden(_NOT_IN)
+            raise Forbidden(NOT_IN)
         member = await self._groups.member(id, user)
         if member is None and by.role < Role.ADMIN:
             raise Forbidden("only admins and owners can add or invite others")

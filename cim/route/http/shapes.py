@@ -97,12 +97,17 @@ MORE_ID = Nullable(Id(about="The `after` of the next page; null at the end."))
 USER_ID = Id(about="The id of a user.")
 GROUP_ID = Id(about="The id of a group.")
 ACCOUNT = Object({"id": USER_ID, "name": Name()}, "Account")
+#: Until when somebody may say nothing in a group.
+MUTED = Nullable(
+    Integer(0, _LAST_MS, "Until when, ms since 1970; 0 until somebody ends it; null, or in the past, if not.")
+)
 GROUP = Object(
     {
         "id": GROUP_ID,
         "name": Name(),
         "open": Boolean("Anyone may join."),
-        "history": Boolean("Members may read messages from before they joined."),
+        "history": Boolean("Members may read messages from before they joined, since that was last allowed."),
+        "muted": Nullable(MUTED.item, "Until when only admins and owners may write there, likewise."),
         "members": Integer(0, 1 << 53, "The number of members."),
     },
     "Group",

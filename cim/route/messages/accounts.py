@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -49,6 +49,13 @@ class KnownAccounts:
                 self.keep(account)
             found |= read
         return {user: account for user, account in found.items() if account is not None}
+
+    async def look_all(self, users: Sequence[int]) -> Mapping[int, Account]:
+        """Return those of some accounts that are there at this moment, whatever is cached."""
+        found: Mapping[int, Account] = await self._accounts.accounts(users)
+        for account in found.values():
+            self.keep(account)
+        return found
 
     async def names(self, users: Sequence[int]) -> list[str]:
         """Return the names of some accounts; that of one that is just being deleted is empty."""

@@ -9,33 +9,43 @@ names.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
 from attrs import evolve
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, FirstError, gatherResults
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from cim.errors import CIMError, Unavailable
 from cim.interfaces import IGroups, ILink, IStore
-from cim.model import Group, GroupChange, Memberships, Role
-from cim.route.messages.delivery import Delivery
+from cim.model import Group, GroupChange, Happening, Memberships, Role
+from cim.route.messages.delivery import Delivery, Push
 from cim.route.messages.group_entries import OTHERS_SECONDS, GroupEntries
 from cim.route.messages.reading import Reading
+from cim.route.messages.together import together
 from cim.route.presence.calls import LinkCalls
 from cim.route.presence.presence import Presence
 from cim.supervision import Loop
+from cim.wire import native
+from cim.wire.cim_pb2 import Removed
 
 #: How often the log is polled, in seconds.
 LOOK_SECONDS = 2.0
-#: How many members one call removes from a group that an operator deletes, and how many at once.
+#: How many members one call adds to a group and removes from it, and how many at once.
 MOST, TOGETHER = 1000, 100
 
 
 def _anew(version: int) -> GroupChange:
     """Return the item that makes a server reload its sessions' groups: it may lack changes up to a version."""
     return GroupChange(version, 0, 0, False)
+
+
+T = TypeVar("T")
 
 
 class Grouping(Service):
@@ -169,22 +179,36 @@ class Grouping(Service):
     async def add(self, group: int, actor: int, user: int) -> bool:
         """Make `user` a member; return False if it was one. Raises the same errors as IGroups.add."""
         await self._entries.settle(group)
-        return await self._changed(await self._groups.add(group, actor, user))
+        return await self._changed(await self._groups.add(group, actor, user), actor)
 
     async def accept(self, group: int, user: int) -> bool:
         """Make `user` a member by an invitation; return False if it was one. Raises the errors of IGroups.accept."""
         await self._entries.settle(group)
-        return await self._changed(await self._groups.accept(group, user))
+        return await self._changed(await self._groups.accept(group, user), user)
 
     async def remove(self, group: int, actor: int, user: int) -> bool:
         """End a membership; return once the servers push nothing more to the user, or have not answered in time."""
-        return await self._changed(await self._groups.remove(group, actor, user))
+        return await self._changed(await self._groups.remove(group, actor, user), actor)
 
-    async def empty(self, group: int) -> int:
+    async def change_members(
+        self, group: int, actor: int, add: Sequence[int], remove: Sequence[int]
+    ) -> list[bool | CIMError]:
+        """Do as `add` and `remove` do with many users, one of each at most; return the outcome for each, in order."""
+        if add:
+            await self._entries.settle(group)
+        calls = [*((self._groups.add, user) for user in add), *((self._groups.remove, user) for user in remove)]
+
+        async def change(operation: Callable[[int, int, int], Deferred[GroupChange | None]], user: int) -> bool:
+            return await self._changed(await operation(group, actor, user), actor)
+
+        return await in_turns([partial(change, *call) for call in calls])
+
+    async def empty(self, group: int, what: Happening = Happening.REMOVED, by: int = 0) -> int:
         """Remove up to MOST members of a group for an operator; return how many are left; with none it is gone.
 
         Owners go last, since a group with members has an owner.
 
+        :param what: what the members are told, and by whom
         :raises CIMError: some were not removed
         """
         owners: list[int] = []
@@ -194,24 +218,66 @@ class Grouping(Service):
             for member in page:
                 (owners if member.role == Role.OWNER else others).append(member.user)
             after = page[-1].user
-        going = [*others, *owners][:MOST]
-        for at in range(0, len(going), TOGETHER):
-            removing = [Deferred.fromCoroutine(self.remove(group, 0, user)) for user in going[at : at + TOGETHER]]
-            try:
-                await gatherResults(removing, consumeErrors=True)
-            except FirstError as error:
-                error.subFailure.raiseException()
+
+        async def remove(user: int) -> bool:
+            return await self._changed(await self._groups.remove(group, 0, user), by, what)
+
+        for outcome in await in_turns([partial(remove, user) for user in [*others, *owners][:MOST]]):
+            if isinstance(outcome, CIMError):
+                raise outcome
         left = await self._groups.group(group)
         return left.members if left is not None else 0
 
-    async def _changed(self, change: GroupChange | None) -> bool:
-        """Send the servers a change and wait for them; return False if nothing changed."""
+    async def dissolve(self, group: int, actor: int) -> int:
+        """End a group: tell its members, let nobody in any more, and remove members as `empty` does.
+
+        Raises the same errors as IGroups.dissolve, which leaves what it begins to the next call.
+        """
+        await self._groups.dissolve(group, actor)
+        await self._entries.settle(group)
+        return await self.empty(group, Happening.DISSOLVED, actor)
+
+    async def ban(self, group: int, actor: int, user: int) -> None:
+        """Remove a user, and let it not come back. Raises the same errors as IGroups.ban."""
+        await self._changed(await self._groups.ban(group, actor, user), actor, Happening.BANNED)
+        self._entries.note(group)
+
+    async def unban(self, group: int, actor: int, user: int) -> bool:
+        """Let a user come back; return False if it was not banned. Raises the same errors as IGroups.unban."""
+        done: bool = await self._groups.unban(group, actor, user)
+        self._entries.note(group)
+        return done
+
+    async def mute(self, group: int, actor: int, user: int, seconds: int | None) -> int:
+        """Let a user, or with 0 all but admins, say nothing; return until when, as IGroups.mute has it.
+
+        :param seconds: for how long; None for ever
+        """
+        until = self._store.clock.now() + seconds * 1000 if seconds is not None else 0
+        await self._groups.mute(group, actor, user, until)
+        self._entries.note(group)
+        return until
+
+    async def unmute(self, group: int, actor: int, user: int) -> None:
+        """Let a user, or with 0 all, say something again. Raises the same errors as IGroups.mute."""
+        await self._groups.mute(group, actor, user, None)
+        self._entries.note(group)
+
+    async def _changed(self, change: GroupChange | None, actor: int, what: Happening = Happening.REMOVED) -> bool:
+        """Send the servers a change and wait for them; return False if nothing changed.
+
+        :param what: what a user is told who is no member any more, unless it left
+        """
         if change is None:
             return False
         self._own.add(change.version)
         self._entries.note(change.group)
         for told in self._tell(change):
             await told
+        if not change.added:
+            left = actor == change.user and what == Happening.REMOVED
+            removed = Removed(group=change.group, what=Happening.LEFT if left else what, by=actor)
+            self._delivery.to_users(Push(native.packet(removed=removed)), (change.user,))
         return True
 
     async def create(self, owner: int, name: str, *, open: bool, history: bool) -> int:
@@ -227,8 +293,25 @@ class Grouping(Service):
         self._reading.forget(group, user)
         self._entries.note(group)
 
-    async def rename(self, group: int, actor: int, name: str) -> Group:
-        """Rename a group. Raises the same errors as IGroups.rename."""
-        renamed: Group = await self._groups.rename(group, actor, name)
+    async def edit(
+        self, group: int, actor: int, *, name: str | None = None, open: bool | None = None, history: bool | None = None
+    ) -> Group:
+        """Change what a group is called, and who may join and read. Raises the same errors as IGroups.edit."""
+        edited: Group = await self._groups.edit(group, actor, name=name, open=open, history=history)
         self._entries.note(group)
-        return renamed
+        return edited
+
+
+async def in_turns(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T | CIMError]:
+    """Make many calls, TOGETHER at once, and return their results, or why they were refused, in order."""
+
+    async def outcome(call: Callable[[], Awaitable[T]]) -> T | CIMError:
+        try:
+            return await call()
+        except CIMError as error:
+            return error
+
+    outcomes: list[T | CIMError] = []
+    for at in range(0, len(calls), TOGETHER):
+        outcomes += await together([Deferred.fromCoroutine(outcome(call)) for call in calls[at : at + TOGETHER]])
+    return outcomes

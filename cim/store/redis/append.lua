@@ -96,6 +96,14 @@ local function is_blocked(by, sender)
   return redis.call('HEXISTS', BLOCKED .. '{' .. by .. '}', sender) == 1
 end
 
+-- Returns why a member of a group may say nothing, or nil: given its record, until when all but admins may not, and until
+-- when it may not itself, 0 for ever.
+local function muted_by_group(member, all, own)
+  local function holds(until_) return until_ == '0' or until_ and tonumber(until_) > now end
+  if holds(own) then return '-muted group ' .. own .. ' ' end
+  if string.sub(member, 1, 1) == '0' and holds(all) then return '-muted all ' .. all .. ' ' end
+end
+
 local function append(stream, i)
   local sender, client_id, digest, body = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local dated = lift == 0 and ARGV[i + 4] or digits(ARGV[i + 4] + lift)
@@ -103,7 +111,7 @@ local function append(stream, i)
   local counts = role == 'counts'
   local tag = string.sub(stream, #STREAM + 1)
   local conversation = string.sub(tag, 2, -2)
-  local everyone, version, floor = conversation == 'g:0', '0', ''
+  local everyone, version, floor, muted = conversation == 'g:0', '0', '', nil
   local low, high = string.match(conversation, '^p:(%d+):(%d+)$')
   if everyone then
     counts, charge = false, '-'
@@ -111,11 +119,13 @@ local function append(stream, i)
     local receiver = low == sender and high or low
     if ARGV[i + 8] ~= '1' and is_blocked(receiver, sender) then return '-blocked' end
   else
-    version = redis.call('HGET', GROUP .. tag, 'version')
-    if not version then return '-not-found' end
+    local group = redis.call('HMGET', GROUP .. tag, 'version', 'ended', 'mute', 'm:' .. sender)
+    version = group[1]
+    if not version or group[2] and sender ~= '0' then return '-not-found' end
     local member = sender ~= '0' and redis.call('HGET', MEMBERS .. tag, sender)
     if not member and sender ~= '0' then return '-forbidden' end
     floor = member and floor_of(member) or ''
+    if member and (group[3] or group[4]) then muted = muted_by_group(member, group[3], group[4]) end
   end
   local counters = COUNTERS .. tag
   local was = redis.call('HMGET', counters, 'log', 's:' .. sender, 'held', 'bytes')
@@ -124,7 +134,7 @@ local function append(stream, i)
   if role == 'asked' or role == 'refused' then
     local record = redis.call('GET', once)
     local answer = record and decided(record, stream, tag, total + 1, digest, role, ref, floor, version)
-    if answer or role == 'asked' then return answer or '-undecided' end
+    if answer or muted or role == 'asked' then return answer or muted or '-undecided' end
     local refusal = table.concat({'! ', sent_at, total + 1, digest .. body}, ' ')
     redis.call('SET', once, refusal, 'PX', ONCE_SECONDS * 1000)
     stored[once] = true
@@ -146,11 +156,13 @@ local function append(stream, i)
   local paid = tonumber(string.match(charge, total == 1 and '(%d+)$' or '^%d+'))
   local free = paid == 0 and is_nearly_spent(sender)  -- pays nothing, but nor is it stored once all is spent
   if paid == 0 then paid = nil end
-  if after ~= '' or ref ~= '' or held or paid or free or no_space then
+  if role == 'recalls' then muted = nil end
+  if after ~= '' or ref ~= '' or held or paid or free or no_space or muted then
     -- refuse before writing anything, unless it repeats a stored message
     if is_remembered(once, total) then
       paid = nil
     else
+      if muted then return muted end
       if after ~= '' and not is_remembered(ONCE .. tag .. ':' .. sender .. ':' .. after, total) then
         return '-out-of-order'
       end

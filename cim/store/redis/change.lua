@@ -28,6 +28,51 @@ local function own(name, key, ...)
     for i, record in ipairs(roles) do roles[i] = record and string.match(record, '^[012]') or false end
     return roles
   end
+  -- Reads the fields of a hash whose names begin with a prefix, with their values, sorted by name.
+  if name == '@FIELDS' then
+    local held, names, found = redis.call('HGETALL', key), {}, {}
+    local values = {}
+    for i = 1, #held, 2 do
+      if string.sub(held[i], 1, #arg[1]) == arg[1] then
+        names[#names + 1] = held[i]
+        values[held[i]] = held[i + 1]
+      end
+    end
+    table.sort(names)
+    for _, field in ipairs(names) do
+      found[#found + 1] = field
+      found[#found + 1] = values[field]
+    end
+    return found
+  end
+  -- Sets what a group holds against a user, there and in the user's own hash, or with an empty value removes it: the
+  -- group's id, the kind, the user, the value.
+  if name == '@HELD' then
+    local mine = RESTRICTED .. '{' .. arg[3] .. '}'
+    if arg[4] == '' then
+      redis.call('HDEL', key, arg[2] .. arg[3])
+      redis.call('HDEL', mine, arg[2] .. arg[1])
+    else
+      redis.call('HSET', key, arg[2] .. arg[3], arg[4])
+      redis.call('HSET', mine, arg[2] .. arg[1], arg[4])
+    end
+    return
+  end
+  -- Forgets all that a group that has ended holds against users: the group's id.
+  if name == '@LIFT' then
+    local held = redis.call('HGETALL', key)
+    for i = 1, #held, 2 do
+      local kind, user = string.match(held[i], '^([mb]:)(%d+)$')
+      if kind then redis.call('HDEL', RESTRICTED .. '{' .. user .. '}', kind .. arg[1]) end
+    end
+    return
+  end
+  -- Notes that who joins from now on may read nothing of what was said so far: the number of the key of the counters.
+  if name == '@SINCE' then
+    local log = redis.call('HGET', key_of(arg[1]), 'log')
+    redis.call('HSET', key, 'since', string.match(log or ' 0 0 0', '^(%S*)'))
+    return
+  end
   -- Reads the invitation to a group and the role of who invites: the group's id, the number of the key of the members.
   if name == '@INVITED' then
     local held = redis.call('HGET', key, arg[1])
@@ -49,8 +94,8 @@ local function own(name, key, ...)
     return {version, group_version, floor, last and string.match(last[1], '^%d+') or '0'}
   end
   -- Writes a member's record: the user, its role, the number of the key of the user's groups, the group's id; for a new
-  -- member also the number of the key of the group's counters, and 1 if members may read messages from before they
-  -- joined. Those count as read for a new member.
+  -- member also the number of the key of the group's counters, 1 if members may read messages from before they joined,
+  -- and the number of the group's key. Those count as read for a new member.
   local user, role, floor = arg[1], arg[2], nil
   if name == '@JOIN' then
     local counters = key_of(arg[5])
@@ -58,7 +103,7 @@ local function own(name, key, ...)
     local last, counted = string.match(held[1] or ' 0 0 0', '^(%S*) %d+ (%d+)')
     local others = counted - (string.match(held[2] or '', '^%d+') or 0)
     if last ~= '' then redis.call('HSET', counters, 'r:' .. user, last .. ' ' .. digits(others)) end
-    floor = arg[6] == '1' and '' or last
+    floor = arg[6] == '1' and (redis.call('HGET', key_of(arg[7]), 'since') or '') or last
   else  -- @ROLE
     floor = string.sub(redis.call('HGET', key, user), 3)
   end

@@ -15,6 +15,7 @@ from cim.store.redis.accounts import name_key
 from cim.store.redis.keys import Key
 from cim.store.redis.names import account_key, form_key, id_of_account, ids_of
 from cim.store.redis.people import member_of
+from cim.store.redis.restrictions import BANNED, MUTED, pairs
 from cim.store.redis.schema import NEWEST, taken
 from cim.store.redis.walking import walk
 from cim.wire import conversations, native, positions
@@ -128,10 +129,25 @@ class RedisCheck:
                 for user, record, said in zip(users, records, again, strict=True)
                 if said != record
             ]
+        wrong += await self._restrictions(key, group)
         if len(ids) != members:
             wrong.append(f"group {group} lists {len(ids)} members, but has {members}")
         if owners_said is None or int(owners_said) != owners or not owners:
             wrong.append(f"group {group} counts {int(owners_said or 0)} owners, but has {owners}")
+        return wrong
+
+    async def _restrictions(self, key: str, group: str) -> list[str]:
+        """Return what is wrong with who is muted in a group, and banned from it."""
+        (fields,) = await self._ask(("HGETALL", key))
+        wrong = []
+        for prefix, what in ((MUTED, "is muted in"), (BANNED, "is banned from")):
+            held = pairs(fields, prefix)
+            mine = await self._ask(*(("HGET", Key.RESTRICTED.of(user), f"{prefix}{group}") for user, _ in held))
+            wrong += [
+                f"user {user} {what} group {group}, and not by what the user's own groups hold"
+                for (user, record), said in zip(held, mine, strict=True)
+                if said != record
+            ]
         return wrong
 
     async def _members(self, name: str) -> AsyncIterator[tuple[list[str], list[bytes]]]:

@@ -31,21 +31,21 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from cim.errors import CIMError, Refused, StoreUnavailable
+from cim.errors import CIMError, StoreUnavailable
 from cim.interfaces import IConversations
 from cim.model import Append, Appended, Charge, ConversationHead, Entry, Fate, HeadsPage, Mark, Page, Retention
-from cim.store.bounds import blocks, no_room
+from cim.store.bounds import blocks
 from cim.store.pages import (
     EVERYONE_KEPT,
     LATE_MS,
     MAX_LOOKED,
     PAGE_BYTES,
-    REFUSALS,
     Found,
     page_after,
     page_before,
     parse_cursor,
     readable,
+    refused,
     without_edit,
 )
 from cim.store.redis.invitations import waiting
@@ -131,10 +131,7 @@ class RedisConversations:
             self._connection.refused(APPEND.name, answer[1:].decode(errors="replace"))
             return StoreUnavailable()
         if answer[:1] == b"-":
-            reason, _, seconds = answer[1:].decode(errors="replace").partition(" ")
-            if reason == "refused":
-                return Refused(seconds)
-            return no_room(reason, int(seconds)) if seconds else REFUSALS[reason]()
+            return refused(answer[1:].decode(errors="replace"))
         position, previous, version = answer.decode().split(" ")
         if not previous:
             self._connection.epoch.saw(int(position.partition("-")[0]))

@@ -147,6 +147,7 @@ class RedisCredentials:
         # The account last, so that the next attempt finds what a failed one left behind.
         account = await self._accounts.account(user)
         await self._groups.leave_all(user)
+        await self._groups.lift_all(user)
         blocked = await self._connection.command("blocked", "HKEYS", Key.BLOCKED.of(user))
         await self._connection.commands("unblock", *(("HDEL", Key.BLOCKERS.of(int(one)), user) for one in blocked))
 
@@ -197,4 +198,5 @@ class RedisCredentials:
         deleted = await self._changing.change("delete", keys, facts, decide)
         # What it came into meanwhile.
         await self._groups.leave_all(user)
+        await self._groups.lift_all(user)
         return deleted

@@ -1,6 +1,8 @@
 """Groups in Redis.
 
-    cim:g:{g:<id>}      hash: name, open, history, version, owners (how many)
+    cim:g:{g:<id>}      hash: name, open, history, version, owners (how many); since, the position up to which nobody
+                        reads who joins later, with `history`; ended, if it is being dissolved; who is muted and banned
+                        (cim/store/redis/restrictions.py)
     cim:gm:{g:<id>}     hash: user -> role and floor of a member
     cim:gi:{g:<id>}     sorted set: the members by id
     cim:gt:{g:<id>}     list: what happened and is not in the group's log yet; its numbers are `told` of cim:g:
@@ -20,7 +22,7 @@ changes by several routes seldom conflict, however many there are: only if they 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -29,15 +31,28 @@ from zope.interface import implementer
 
 from cim.errors import CIMError, Conflict, StoreUnavailable
 from cim.interfaces import IGroups
-from cim.model import MAX_GROUPS, Group, GroupChange, Happened, Listing, Member, Memberships, Role
+from cim.model import (
+    MAX_GROUPS,
+    Ban,
+    Group,
+    GroupChange,
+    Happened,
+    Listing,
+    Member,
+    Memberships,
+    Restrictions,
+    Role,
+)
 from cim.store.decided import DecidedGroups, GroupChanged
 from cim.store.pages import CHANGES_KEPT
 from cim.store.redis.changing import REPEATS, Changing, Decision, Facts, Words
 from cim.store.redis.group_batch import GROUP, IDS, LOG, MEMBERS, MINE, GroupBatch, Seen, group_keys, happening
 from cim.store.redis.keys import Key
+from cim.store.redis.restrictions import BANNED, MUTE, MUTED, ban_of, pairs, restrictions, running, until_of
 from cim.store.redis.scripts import script
 from cim.store.redis.walking import walk
-from cim.store.rules.groups import Depart, Operation, check_groups
+from cim.store.rules.group_values import Depart, Operation
+from cim.store.rules.groups import check_groups
 from cim.wire import conversations
 
 if TYPE_CHECKING:
@@ -51,16 +66,18 @@ KEPT_GROUPS = 10_000
 
 _GROUP_KEY = re.compile(rb"%b\{g:([1-9][0-9]*)\}" % Key.GROUP.encode())
 _LAST_CHANGE = (6, "XREVRANGE", 1, "+", "-", "COUNT", 1)
-_WHOLE = Facts(0, 2, (6, "HMGET", 1, "name", "open", "history", "version", 2, "HLEN", 2))
+_FIELDS = ("name", "open", "history", "version", MUTE, "ended")
+_WHOLE = Facts(0, 2, (2 + len(_FIELDS), "HMGET", 1, *_FIELDS, 2, "HLEN", 2))
 _STREAM, _LAST = MINE + 1, MINE + 2
 
 
 def _group(id: int, fields: Sequence[bytes | None], members: int) -> Group | None:
     """Return the group with these fields, None if it is gone."""
-    name, open, history, version = fields
+    name, open, history, version, muted, ended = fields
     if name is None or version is None:
         return None
-    return Group(id, name.decode(), open == b"1", history == b"1", members, int(version))
+    flags = open == b"1", history == b"1"
+    return Group(id, name.decode(), *flags, members, int(version), until_of(muted), ended is not None)
 
 
 def _member(group: int, user: int, held: bytes) -> Member:
@@ -162,7 +179,7 @@ class RedisGroups(DecidedGroups):
             keys = [*group_keys(id), Key.GROUPS_OF.of(owner), Key.STREAM.of(conversations.group(id)), Key.LAST_GROUP]
             again = await self._changing.change("create_group", keys, unused, decide, (0, 0, 0, 0))
             if again is None:
-                self._remember(id, Seen([b"%d" % open, b"%d" % history, b"1"], {owner: b"2"}))
+                self._remember(id, Seen([b"%d" % open, b"%d" % history, b"1", None], {owner: b"2"}))
                 return Group(id, name, open, history, 1, 1)
             last = again
 
@@ -182,7 +199,7 @@ class RedisGroups(DecidedGroups):
             words: list[tuple[str, ...]] = []
             for id in ids:
                 of_group, of_members = group_keys(id)[:MEMBERS]
-                words += ("HMGET", of_group, "name", "open", "history", "version"), ("HLEN", of_members)
+                words += ("HMGET", of_group, *_FIELDS), ("HLEN", of_members)
             replies = await self._connection.commands("list_groups", *words)
             found = map(_group, ids, replies[::2], replies[1::2])
             return [group for group in found if group is not None]
@@ -219,6 +236,43 @@ class RedisGroups(DecidedGroups):
         members = [_member(int(id), user, record) for id, record in zip(held[::2], held[1::2], strict=True)]
         members.sort(key=lambda member: member.group)
         return Memberships(version, tuple(members))
+
+    async def _restricted(self, name: str, key: str, prefix: str = "") -> tuple[Sequence[bytes], int]:
+        (flat,), now = await self._changing.look(name, (key,), Facts(0, 1, (3, "@FIELDS", 1, prefix)))
+        return flat, now
+
+    def mutes(self, id: int) -> Deferred[Mapping[int, int]]:
+        """See IGroups."""
+
+        async def read() -> Mapping[int, int]:
+            return running(*await self._restricted("mutes", group_keys(id)[GROUP - 1], MUTED))
+
+        return self._changing.operation("mutes", read())
+
+    def bans(self, id: int) -> Deferred[Sequence[Ban]]:
+        """See IGroups."""
+
+        async def read() -> Sequence[Ban]:
+            flat, _ = await self._restricted("bans", group_keys(id)[GROUP - 1], BANNED)
+            found = [ban_of(id, user, record) for user, record in pairs(flat, BANNED)]
+            return sorted(found, key=lambda one: (-one.at, one.user))
+
+        return self._changing.operation("bans", read())
+
+    def restrictions(self, user: int) -> Deferred[Restrictions]:
+        """See IGroups."""
+
+        async def read() -> Restrictions:
+            return restrictions(user, *await self._restricted("restrictions", Key.RESTRICTED.of(user)))
+
+        return self._changing.operation("restrictions", read())
+
+    async def lift_all(self, user: int) -> None:
+        """Forget all mutes and bans of a user whose account is being deleted."""
+        held = await self.restrictions(user)
+        groups = {*held.muted, *(ban.group for ban in held.bans)}
+        commands = [("HDEL", group_keys(id)[GROUP - 1], f"{MUTED}{user}", f"{BANNED}{user}") for id in groups]
+        await self._connection.commands("delete", *commands, ("DEL", Key.RESTRICTED.of(user)))
 
     def happened(self, id: int, limit: int = 1000) -> Deferred[list[Happened]]:
         """See IGroups."""

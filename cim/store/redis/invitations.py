@@ -16,6 +16,7 @@ from cim.model import Invitation, Role
 from cim.store.pages import LATE_MS
 from cim.store.redis.changing import Changing, Decision, Facts, Words
 from cim.store.redis.keys import Key
+from cim.store.redis.restrictions import BANNED
 from cim.store.rules.invitations import InvitingFacts, gives_way, invite
 from cim.wire import conversations
 
@@ -65,13 +66,15 @@ class RedisInvitations:
         """See IInvitations."""
 
         def decide(replies: Sequence[Any], now: int) -> Decision[Invitation | None]:
-            fields, exists, digits, blocked, (_, earlier) = replies
+            fields, (exists, ended, ban), digits, blocked, (_, earlier) = replies
             held, old = _held(user, fields, now)
             roles = {member: Role(int(digit)) for member, digit in zip((by, user), digits, strict=True) if digit}
             if earlier is not None:
                 roles |= {one.by: Role(int(earlier)) for one in held if one.group == group}
             wanted = Invitation(group, user, by, now)
-            made = invite(InvitingFacts(bool(exists), roles, bool(blocked), held), wanted)
+            made = invite(
+                InvitingFacts(bool(exists and not ended), roles, bool(blocked), held, ban is not None), wanted
+            )
             if made is not wanted:
                 return Decision([], made)
             words: Words = [4, "HSET", _INVITED, group, record(made)]
@@ -83,7 +86,22 @@ class RedisInvitations:
 
         tag = conversations.group(group)
         keys = (Key.INVITED.of(user), Key.GROUP.of(tag), Key.MEMBERS.of(tag), Key.BLOCKED.of(user))
-        words = (2, "HGETALL", _INVITED, 2, "EXISTS", _GROUP, 4, "@ROLES", _MEMBERS, by, user)
+        words = (
+            2,
+            "HGETALL",
+            _INVITED,
+            5,
+            "HMGET",
+            _GROUP,
+            "version",
+            "ended",
+            f"{BANNED}{user}",
+            4,
+            "@ROLES",
+            _MEMBERS,
+            by,
+            user,
+        )
         facts = Facts(5, 0, (*words, 3, "HEXISTS", _BLOCKED, by, 4, "@INVITED", _INVITED, group, _MEMBERS))
         return self._changing.operation("invite", self._changing.change("invite", keys, facts, decide))
 

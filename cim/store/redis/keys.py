@@ -46,6 +46,7 @@ class Key(StrEnum):
     MEMBERS = "cim:gm:"
     MEMBER_IDS = "cim:gi:"
     GROUPS_OF = "cim:ug:"
+    RESTRICTED = "cim:gu:"
     GROUP_LOG = "cim:groups"
     LAST_GROUP = "cim:last-group-id"
     HAPPENED = "cim:gt:"

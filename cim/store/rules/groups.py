@@ -1,143 +1,40 @@
-"""Who may do what in a group, what a change of its members tells them, and how large it and its users' lists may be."""
+"""Who may do what in a group, what a change of it tells its members, and how large it and its users' lists may be."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
-from attrs import field, frozen
+from collections.abc import Iterable
 
 from cim.errors import CIMError, Conflict, Forbidden, NotFound
-from cim.model import MAX_GROUPS, MAX_MEMBERS, Happened, Happening, Role
+from cim.model import MAX_BANNED, MAX_GROUPS, MAX_MEMBERS, MAX_MUTED, Happened, Happening, Role
+from cim.store.rules.group_values import (
+    Accept,
+    Add,
+    Ban,
+    Banning,
+    Depart,
+    Dissolve,
+    Edit,
+    Editing,
+    Effects,
+    Ending,
+    GroupFacts,
+    Mute,
+    Muting,
+    Operation,
+    Remove,
+    RoleChange,
+    SetRole,
+    Unban,
+)
 
 MOST_GROUPS = f"a user can be in at most {MAX_GROUPS:,} groups"
 MOST_MEMBERS = f"a group can have at most {MAX_MEMBERS:,} members"
+MOST_BANNED = f"at most {MAX_BANNED:,} users can be banned from a group: end the ban of somebody first"
+MOST_MUTED = f"at most {MAX_MUTED:,} users can be muted in a group: end that of somebody first"
 LAST_OWNER = "make someone else an owner first"
-
-
-@frozen
-class Add:
-    """Make `user` a member.
-
-    :param actor: 0 for an operator
-    """
-
-    actor: int
-    user: int
-
-
-@frozen
-class Accept:
-    """Make `user`, for whom an invitation waits, a member."""
-
-    user: int
-
-    @property
-    def actor(self) -> int:
-        """Who does it."""
-        return self.user
-
-
-@frozen
-class Remove:
-    """End the membership of `user`.
-
-    :param actor: 0 for an operator
-    """
-
-    actor: int
-    user: int
-
-
-@frozen
-class SetRole:
-    """Set the role of a member.
-
-    :param actor: 0 for an operator
-    """
-
-    actor: int
-    user: int
-    role: Role
-
-
-@frozen
-class Rename:
-    """Rename the group.
-
-    :param actor: 0 for an operator
-    """
-
-    actor: int
-    name: str
-
-
-@frozen
-class Depart:
-    """End the membership of an account that is being deleted.
-
-    :param heir: the other member with the lowest id, who becomes owner if the last owner goes; None if there is none
-    """
-
-    user: int
-    heir: int | None
-
-
-Operation = Add | Accept | Remove | SetRole | Rename | Depart
-
-
-@frozen
-class RoleChange:
-    """A change of a user's role in a group; the role None means not a member."""
-
-    user: int
-    before: Role | None
-    after: Role | None
-
-    @property
-    def members(self) -> int:
-        """The change in the number of members."""
-        return (self.after is not None) - (self.before is not None)
-
-    @property
-    def owners(self) -> int:
-        """The change in the number of owners."""
-        return (self.after == Role.OWNER) - (self.before == Role.OWNER)
-
-
-#: The effects of an operation, in order; the new name of a Rename is separate.
-Effects = tuple[RoleChange, ...]
-
-
-@frozen
-class GroupFacts:
-    """The facts about a group that the rules depend on.
-
-    :param open: anyone may join
-    :param owners: the number of owners
-    :param members: the number of members
-    :param roles: the roles of the users that an operation names, and of those who invite them, as far as they are
-        members
-    :param groups: the number of groups of each user that an Add or Accept names
-    :param invited: the users for whom an invitation waits, and who invites each
-    """
-
-    open: bool
-    owners: int
-    members: int
-    roles: Mapping[int, Role]
-    groups: Mapping[int, int]
-    invited: Mapping[int, int] = field(factory=dict)
-
-    def after(self, change: RoleChange) -> GroupFacts | None:
-        """Return the facts after a change, or None if the group no longer exists."""
-        members = self.members + change.members
-        roles = {user: role for user, role in self.roles.items() if user != change.user}
-        if change.after is not None:
-            roles[change.user] = change.after
-        groups = {**self.groups, change.user: self.groups.get(change.user, 0) + change.members}
-        if not members:
-            return None
-        return GroupFacts(self.open, self.owners + change.owners, members, roles, groups, self.invited)
+BANNED = "this user is banned from the group: end the ban first"
+BANNED_BY_OPERATOR = "an operator has banned this user from the group: ask one of them"
+ENDED = "the group is being dissolved"
 
 
 def users(operations: Iterable[Operation]) -> list[int]:
@@ -145,7 +42,7 @@ def users(operations: Iterable[Operation]) -> list[int]:
     found: dict[int, None] = {}
     for operation in operations:
         match operation:
-            case Rename(actor):
+            case Edit(actor) | Dissolve(actor):
                 found[actor] = None
             case Depart(user, heir):
                 found.update(dict.fromkeys((user,) if heir is None else (user, heir)))
@@ -159,7 +56,7 @@ def decide(facts: GroupFacts | None, operation: Operation) -> Effects:
     """Return the effects of an operation, which are empty if nothing changes.
 
     :param facts: None if there is no such group
-    :raises NotFound: there is no such group or member
+    :raises NotFound: there is no such group or member, or the group is being dissolved
     :raises Forbidden: the actor is not allowed to
     :raises Conflict: the group would lose its last owner, or the group or a user has as many as there may be
     """
@@ -167,6 +64,8 @@ def decide(facts: GroupFacts | None, operation: Operation) -> Effects:
         if isinstance(operation, Depart):
             return ()
         raise NotFound()
+    if facts.ended and not isinstance(operation, Remove | Depart | Dissolve):
+        raise NotFound(ENDED)
     match operation:
         case Add():
             return _add(facts, operation)
@@ -176,10 +75,18 @@ def decide(facts: GroupFacts | None, operation: Operation) -> Effects:
             return _remove(facts, operation)
         case SetRole():
             return _set_role(facts, operation)
-        case Rename():
-            if operation.actor:
-                _check_admin(facts, operation.actor)
-            return ()
+        case Edit():
+            return _edit(facts, operation)
+        case Mute():
+            return _mute(facts, operation)
+        case Ban():
+            return _ban(facts, operation)
+        case Unban():
+            return _unban(facts, operation)
+        case Dissolve(actor):
+            if actor and facts.roles.get(actor) != Role.OWNER:
+                raise Forbidden("only an owner can dissolve the group")
+            return () if facts.ended else (Ending(),)
         case Depart():
             return _depart(facts, operation)
 
@@ -203,23 +110,44 @@ def decide_all(
 
 def happened(facts: GroupFacts | None, operation: Operation, effects: Effects) -> list[Happened]:
     """Return what the effects of an operation tell the members; the numbers are still 0."""
-    if isinstance(operation, Rename):
-        return [Happened(0, Happening.RENAMED, operation.actor, operation.actor, operation.name)]
+    if facts is not None and facts.ended:
+        return []
     actor = 0 if isinstance(operation, Depart) else operation.actor
     told = []
     for effect in effects:
-        user = effect.user
-        match operation:
-            case Accept() if facts is not None:
-                told.append(Happened(0, Happening.ACCEPTED, user, facts.invited.get(user, 0)))
-            case Add():
-                told.append(Happened(0, Happening.JOINED if actor == user else Happening.ADDED, user, actor))
-            case _ if effect.after is None:
-                left = isinstance(operation, Depart) or actor == user
-                told.append(Happened(0, Happening.LEFT if left else Happening.REMOVED, user, user if left else actor))
-            case _ if effect.after != effect.before:
-                told.append(Happened(0, Happening.ROLE, user, actor, effect.after.name.lower()))
+        match effect:
+            case RoleChange():
+                told += _told_of_role(facts, operation, actor, effect)
+            case Muting(user, None):
+                told.append(Happened(0, Happening.UNMUTED, user, actor))
+            case Muting(user, until):
+                told.append(Happened(0, Happening.MUTED, user, actor, str(until)))
+            case Banning(user, by):
+                told.append(Happened(0, Happening.UNBANNED if by is None else Happening.BANNED, user, actor))
+            case Editing(name, open, history):
+                if name is not None:
+                    told.append(Happened(0, Happening.RENAMED, actor, actor, name))
+                for what, now in ((Happening.OPEN, open), (Happening.HISTORY, history)):
+                    if now is not None:
+                        told.append(Happened(0, what, actor, actor, "yes" if now else "no"))
+            case Ending():
+                told.append(Happened(0, Happening.DISSOLVED, actor, actor))
     return told
+
+
+def _told_of_role(facts: GroupFacts | None, operation: Operation, actor: int, effect: RoleChange) -> list[Happened]:
+    user = effect.user
+    match operation:
+        case Accept() if facts is not None:
+            return [Happened(0, Happening.ACCEPTED, user, facts.invited.get(user, 0))]
+        case Add():
+            return [Happened(0, Happening.JOINED if actor == user else Happening.ADDED, user, actor)]
+        case _ if effect.after is None:
+            left = isinstance(operation, Depart) or actor == user
+            return [Happened(0, Happening.LEFT if left else Happening.REMOVED, user, user if left else actor)]
+        case _ if effect.after != effect.before:
+            return [Happened(0, Happening.ROLE, user, actor, effect.after.name.lower())]
+    return []
 
 
 def check_groups(count: int) -> None:
@@ -238,6 +166,14 @@ def _check_admin(facts: GroupFacts, actor: int) -> Role:
     return role
 
 
+def _check_above(facts: GroupFacts, actor: int, user: int) -> None:
+    """Check that an actor is an operator, or an admin of a higher role than a user."""
+    if actor:
+        above, role = _check_admin(facts, actor), facts.roles.get(user)
+        if role is not None and above <= role:
+            raise Forbidden()
+
+
 def _is_last_owner(facts: GroupFacts, role: Role) -> bool:
     return role == Role.OWNER and facts.owners == 1
 
@@ -248,6 +184,10 @@ def _add(facts: GroupFacts, operation: Add) -> Effects:
         _check_admin(facts, operation.actor)
     elif operation.actor and not there and not facts.open:
         raise Forbidden()
+    if not there and operation.user in facts.bans:
+        if operation.actor == operation.user:
+            raise Forbidden("you are banned from this group")
+        raise Conflict(BANNED)
     return () if there else _enter(facts, operation.user)
 
 
@@ -255,7 +195,7 @@ def _accept(facts: GroupFacts, operation: Accept) -> Effects:
     if operation.user in facts.roles:
         return ()
     by = facts.invited.get(operation.user)
-    if by is None:
+    if by is None or operation.user in facts.bans:
         raise Forbidden()
     _check_admin(facts, by)
     return _enter(facts, operation.user)
@@ -269,16 +209,18 @@ def _enter(facts: GroupFacts, user: int) -> Effects:
 
 
 def _remove(facts: GroupFacts, operation: Remove) -> Effects:
-    role = facts.roles.get(operation.user)
-    if operation.actor not in (0, operation.user):
-        above = _check_admin(facts, operation.actor)
-        if role is not None and above <= role:
-            raise Forbidden()
+    if operation.actor != operation.user:
+        _check_above(facts, operation.actor, operation.user)
+    return _leave(facts, operation.user)
+
+
+def _leave(facts: GroupFacts, user: int) -> Effects:
+    role = facts.roles.get(user)
     if role is None:
         return ()
     if _is_last_owner(facts, role) and facts.members > 1:
         raise Conflict(LAST_OWNER)
-    return (RoleChange(operation.user, role, None),)
+    return (RoleChange(user, role, None),)
 
 
 def _set_role(facts: GroupFacts, operation: SetRole) -> Effects:
@@ -290,6 +232,58 @@ def _set_role(facts: GroupFacts, operation: SetRole) -> Effects:
     if operation.role < Role.OWNER and _is_last_owner(facts, before):
         raise Conflict(LAST_OWNER)
     return (RoleChange(operation.user, before, operation.role),)
+
+
+def _edit(facts: GroupFacts, operation: Edit) -> Effects:
+    if operation.actor:
+        _check_admin(facts, operation.actor)
+    open = operation.open if operation.open != facts.open else None
+    history = operation.history if operation.history != facts.history else None
+    if operation.name is None and open is None and history is None:
+        return ()
+    return (Editing(operation.name, open, history),)
+
+
+def _mute(facts: GroupFacts, operation: Mute) -> Effects:
+    actor, user, until = operation.actor, operation.user, operation.until
+    if not user:
+        if actor:
+            _check_admin(facts, actor)
+        return (Muting(0, until),)
+    ends = until is None
+    # An owner who was muted as an admin can end that.
+    if not ends or facts.roles.get(actor) != Role.OWNER:
+        _check_above(facts, actor, user)
+    if not ends and user not in facts.roles:
+        raise NotFound("this user is not a member of the group")
+    if ends:
+        return (Muting(user, None),) if user in facts.muted else ()
+    if len(facts.muted) >= MAX_MUTED and user not in facts.muted:
+        raise Conflict(MOST_MUTED)
+    return (Muting(user, until),)
+
+
+def _ban(facts: GroupFacts, operation: Ban) -> Effects:
+    if operation.actor == operation.user:
+        raise Forbidden()
+    _check_above(facts, operation.actor, operation.user)
+    left = _leave(facts, operation.user)
+    if operation.user in facts.bans:
+        return left
+    if len(facts.bans) >= MAX_BANNED:
+        raise Conflict(MOST_BANNED)
+    return (*left, Banning(operation.user, operation.actor))
+
+
+def _unban(facts: GroupFacts, operation: Unban) -> Effects:
+    if operation.actor:
+        _check_admin(facts, operation.actor)
+    by = facts.bans.get(operation.user)
+    if by is None:
+        return ()
+    if operation.actor and not by:
+        raise Forbidden(BANNED_BY_OPERATOR)
+    return (Banning(operation.user, None),)
 
 
 def _depart(facts: GroupFacts, operation: Depart) -> Effects:

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from cim.errors import AccountMismatch, Conflict, Forbidden, NotFound
 from cim.model import DECLINED_DAYS, MAX_INVITED, MAX_INVITED_BY, Invitation, Role
+from cim.store.rules.groups import BANNED
 
 
 @frozen
@@ -19,12 +20,14 @@ class InvitingFacts:
     :param roles: the roles of the user and of all who invite it, as far as they are members
     :param blocked: whether the user blocks who invites it
     :param held: the user's invitations that count
+    :param banned: whether the user is banned from the group
     """
 
     exists: bool
     roles: Mapping[int, Role]
     blocked: bool
     held: Sequence[Invitation]
+    banned: bool = False
 
 
 def invite(facts: InvitingFacts, wanted: Invitation) -> Invitation | None:
@@ -33,7 +36,7 @@ def invite(facts: InvitingFacts, wanted: Invitation) -> Invitation | None:
     :raises AccountMismatch: the user blocks who invites it
     :raises NotFound: there is no such group
     :raises Forbidden: who invites it is not allowed to
-    :raises Conflict: the user declined lately, or has too many invitations
+    :raises Conflict: the user is banned, declined lately, or has too many invitations
     """
     if facts.blocked:
         raise AccountMismatch()
@@ -43,6 +46,8 @@ def invite(facts: InvitingFacts, wanted: Invitation) -> Invitation | None:
         raise Forbidden()
     if wanted.user in facts.roles:
         return None
+    if facts.banned:
+        raise Conflict(BANNED)
     for held in facts.held:
         if held.group == wanted.group:
             if held.declined:

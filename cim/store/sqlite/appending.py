@@ -10,15 +10,16 @@ from cim.errors import (
     CIMError,
     Conflict,
     Forbidden,
+    Muted,
     NotFound,
     OutOfOrder,
     Refused,
     StoreUnavailable,
     Undecided,
 )
-from cim.model import Append, Appended, Charge, Fate, Retention
+from cim.model import Append, Appended, Charge, Fate, Retention, Role, Sanction
 from cim.store.bounds import DAY_MS, no_room
-from cim.store.pages import EVERYONE_KEPT, LATE_MS, ONCE_MESSAGES, ONCE_SECONDS, REFUSALS, without_edit
+from cim.store.pages import EVERYONE_KEPT, LATE_MS, ONCE_MESSAGES, ONCE_SECONDS, REFUSALS, muted_by, without_edit
 from cim.store.rules.clock import STEP_MS
 from cim.store.sqlite.blocks import blocks
 from cim.store.sqlite.followers import note_change
@@ -84,11 +85,12 @@ class Appending:
         name = item.conversation
         everyone = name == conversations.EVERYONE
         version, floor = 0, positions.ZERO
+        muted: Muted | None = None
         people: conversations.PrivateConversation | None = None
         if not everyone:
             parsed = conversations.parse(name)
             if isinstance(parsed, conversations.GroupConversation):
-                version, floor = _version_and_floor(connection, parsed.id, item.sender)
+                version, floor, muted = _place_in_group(connection, parsed.id, item.sender, now)
             else:
                 people = parsed
                 if not item.past_blocks and blocks(connection, people.other(item.sender), item.sender):
@@ -100,6 +102,8 @@ class Appending:
         earlier = self._earlier(connection, id, total, item, version, floor, now)
         if earlier is not None:
             return earlier
+        if muted is not None and not item.recalls:
+            raise muted
         if item.fate is Fate.ASKED:
             raise Undecided()
         if item.fate is Fate.REFUSED:
@@ -294,11 +298,30 @@ def floor_of(connection: sqlite3.Connection, group: int, user: int) -> positions
     return None if row is None else (row[0], row[1])
 
 
-def _version_and_floor(connection: sqlite3.Connection, group: int, sender: int) -> tuple[int, positions.Position]:
-    found = connection.execute("SELECT version FROM talk WHERE id = ?", (group,)).fetchone()
+def _place_in_group(
+    connection: sqlite3.Connection, group: int, sender: int, now: int
+) -> tuple[int, positions.Position, Muted | None]:
+    """Return the version of a group, up to where a member may not read, and why it may say nothing.
+
+    :raises CIMError: it is no member, or there is no such group
+    """
+    found = connection.execute("SELECT version, muted, ended FROM talk WHERE id = ?", (group,)).fetchone()
     if found is None:
         raise NotFound()
-    floor = floor_of(connection, group, sender) if sender else positions.ZERO
-    if floor is None:
+    version, all_muted, ended = found
+    if not sender:
+        return version, positions.ZERO, None
+    if ended:
+        raise NotFound()
+    row = connection.execute(
+        "SELECT role, epoch, n, until FROM member LEFT JOIN talk_mute USING (talk, user) WHERE talk = ? AND user = ?",
+        (group, sender),
+    ).fetchone()
+    if row is None:
         raise Forbidden()
-    return found[0], floor
+    role, epoch, n, until = row
+    if until is not None and Sanction(until).holds(now):
+        return version, (epoch, n), muted_by(until, "group")
+    if all_muted is not None and role == Role.MEMBER and Sanction(all_muted).holds(now):
+        return version, (epoch, n), muted_by(all_muted, "all")
+    return version, (epoch, n), None

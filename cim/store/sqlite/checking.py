@@ -74,7 +74,7 @@ def _accounts(connection: sqlite3.Connection) -> Iterator[str]:
         (highest,) = connection.execute(f"SELECT max(id) FROM {table}").fetchone()
         if highest is not None and (given is None or given < highest):
             yield f"{kind} {highest} has a higher id than the last that was given to one, {given or 0}"
-    for table in ("member", "block", "invitation", "stored"):
+    for table in ("member", "block", "invitation", "stored", "talk_mute", "talk_ban"):
         for (user,) in connection.execute(
             f"SELECT DISTINCT user FROM {table} WHERE user NOT IN (SELECT id FROM account)"
         ):
@@ -94,7 +94,7 @@ def _groups(connection: sqlite3.Connection) -> Iterator[str]:
             )
         elif not owners:
             yield f"group {group} has no owner"
-    for table in ("member", "invitation", "happening"):
+    for table in ("member", "invitation", "happening", "talk_mute", "talk_ban"):
         for (group,) in connection.execute(
             f"SELECT DISTINCT talk FROM {table} WHERE talk NOT IN (SELECT id FROM talk)"
         ):

@@ -17,6 +17,7 @@ from cim.store.rules.sanctions import sanction
 from cim.store.sqlite.accounts import find_account, make_account
 from cim.store.sqlite.groups import leave_some
 from cim.store.sqlite.invitation_codes import use_invitation
+from cim.store.sqlite.restrictions import lift_all
 from cim.store.sqlite.sanctions import held
 
 if TYPE_CHECKING:
@@ -153,6 +154,7 @@ class SqliteCredentials:
             connection.execute("DELETE FROM block WHERE user = ?", (user,))
             connection.execute("DELETE FROM invitation WHERE user = ?", (user,))
             connection.execute("DELETE FROM stored WHERE user = ?", (user,))
+            lift_all(connection, "user", user)
             return connection.execute("DELETE FROM account WHERE id = ?", (user,)).rowcount > 0
 
         return await self._sqlite.write("delete", work)

@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from cim import model
 from cim.interfaces import IGroups
-from cim.model import Group, GroupChange, Happened, Happening, Listing, Member, Memberships, Role
+from cim.model import Group, GroupChange, Happened, Happening, Listing, Member, Memberships, Restrictions, Role
 from cim.store.decided import DecidedGroups, GroupChanged
 from cim.store.pages import CHANGES_KEPT, cursor_of
 from cim.store.rules import groups as rules
-from cim.store.rules.groups import Accept, Add, Depart, GroupFacts, Operation, Rename, RoleChange
+from cim.store.rules.group_values import (
+    Accept,
+    Add,
+    Ban,
+    Banning,
+    Depart,
+    Editing,
+    Effect,
+    Ending,
+    GroupFacts,
+    Mute,
+    Muting,
+    Operation,
+    RoleChange,
+    Unban,
+)
 from cim.store.sqlite.accounts import next_id
 from cim.store.sqlite.conversations import set_read
 from cim.store.sqlite.invitations import forget, held
+from cim.store.sqlite.restrictions import ban, banned, bans_in, lift_all, mute, mutes_in, restrictions_of
 from cim.wire import positions
 from cim.wire.conversations import group as name_of_group
 
@@ -47,7 +64,7 @@ class SqliteGroups(DecidedGroups):
                 "INSERT INTO talk (id, name, open, history, version, members, owners) VALUES (?, ?, ?, ?, 0, 0, 0)",
                 (id, name, open, history),
             )
-            _carry_out(connection, id, RoleChange(owner, None, Role.OWNER))
+            _change_role(connection, id, RoleChange(owner, None, Role.OWNER))
             return Group(id, name, open, history, 1, 1)
 
         return self._sqlite.write("create_group", work)
@@ -97,6 +114,20 @@ class SqliteGroups(DecidedGroups):
 
         return self._sqlite.read("memberships", work)
 
+    def mutes(self, id: int) -> Deferred[Mapping[int, int]]:
+        """See IGroups."""
+        now = self._now()
+        return self._sqlite.read("mutes", lambda connection: mutes_in(connection, id, now))
+
+    def bans(self, id: int) -> Deferred[Sequence[model.Ban]]:
+        """See IGroups."""
+        return self._sqlite.read("bans", lambda connection: bans_in(connection, id))
+
+    def restrictions(self, user: int) -> Deferred[Restrictions]:
+        """See IGroups."""
+        now = self._now()
+        return self._sqlite.read("restrictions", lambda connection: restrictions_of(connection, user, now))
+
     def happened(self, id: int, limit: int = 1000) -> Deferred[list[Happened]]:
         """See IGroups."""
 
@@ -141,7 +172,7 @@ class SqliteGroups(DecidedGroups):
         return self._sqlite.read("group_changes", work)
 
 
-_GROUP = "SELECT id, name, open, history, members, version FROM talk WHERE"
+_GROUP = "SELECT id, name, open, history, members, version, muted, ended FROM talk WHERE"
 _MEMBER = "SELECT talk, user, role, epoch, n FROM member WHERE"
 
 
@@ -161,8 +192,8 @@ def _group(connection: sqlite3.Connection, id: int) -> Group | None:
 
 
 def _read_group(row: Any) -> Group:
-    id, name, open, history, members, version = row
-    return Group(id, name, bool(open), bool(history), members, version)
+    id, name, open, history, members, version, muted, ended = row
+    return Group(id, name, bool(open), bool(history), members, version, muted, bool(ended))
 
 
 def _count_groups(connection: sqlite3.Connection, user: int) -> int:
@@ -170,31 +201,14 @@ def _count_groups(connection: sqlite3.Connection, user: int) -> int:
     return count
 
 
-def change(connection: sqlite3.Connection, id: int, operation: Operation, now: int = 0) -> GroupChanged:
+def change(connection: sqlite3.Connection, id: int, operation: Operation, now: int) -> GroupChanged:
     """Carry out what the rules decide about an operation on a group; raises the errors of `rules.decide`.
 
-    :param now: ms since 1970, to tell whether an invitation that is accepted has expired
+    :param now: ms since 1970, by which invitations expire and mutes end
     """
-    group = _group(connection, id)
-    facts = None
-    if group is not None:
-        owners = connection.execute("SELECT owners FROM talk WHERE id = ?", (id,)).fetchone()[0]
-        members = (_member(connection, id, user) for user in rules.users([operation]))
-        roles = {member.user: member.role for member in members if member is not None}
-        groups: dict[int, int] = {}
-        invited: dict[int, int] = {}
-        if isinstance(operation, Add | Accept):
-            groups = {operation.user: _count_groups(connection, operation.user)}
-        if isinstance(operation, Accept):
-            waiting = [one for one in held(connection, operation.user, now) if one.group == id and not one.declined]
-            invited = {one.user: one.by for one in waiting}
-            inviting = (_member(connection, id, one.by) for one in waiting)
-            roles |= {member.user: member.role for member in inviting if member is not None}
-        facts = GroupFacts(group.open, owners, group.members, roles, groups, invited)
+    facts = _facts(connection, id, operation, now)
     effects = rules.decide(facts, operation)
-    if isinstance(operation, Rename):
-        connection.execute("UPDATE talk SET name = ? WHERE id = ?", (operation.name, id))
-    made = [_carry_out(connection, id, effect) for effect in effects]
+    made = [_carry_out(connection, id, effect, now) for effect in effects]
     left = _group(connection, id)
     if left is not None:
         for one in rules.happened(facts, operation, effects):
@@ -204,10 +218,63 @@ def change(connection: sqlite3.Connection, id: int, operation: Operation, now: i
             connection.execute(
                 "INSERT INTO happening VALUES (?, ?, ?, ?, ?, ?)", (id, number, one.what, one.user, one.by, one.text)
             )
-    return GroupChanged(left, [one for one in made if one is not None])
+    return GroupChanged(left, [one for one in made if one is not None], bool(effects))
 
 
-def _carry_out(connection: sqlite3.Connection, id: int, effect: RoleChange) -> GroupChange | None:
+def _facts(connection: sqlite3.Connection, id: int, operation: Operation, now: int) -> GroupFacts | None:
+    row = connection.execute(
+        "SELECT open, owners, members, history, ended FROM talk WHERE id = ?", (min(id, _LAST),)
+    ).fetchone()
+    if row is None:
+        return None
+    open, owners, count, history, ended = row
+    members = (_member(connection, id, user) for user in rules.users([operation]))
+    roles = {member.user: member.role for member in members if member is not None}
+    groups: dict[int, int] = {}
+    invited: dict[int, int] = {}
+    bans: dict[int, int] = {}
+    muted: dict[int, int] = {}
+    match operation:
+        case Add(_, user) | Accept(user):
+            groups = {user: _count_groups(connection, user)}
+            bans = banned(connection, id, user)
+        case Ban() | Unban():
+            bans = {one.user: one.by for one in bans_in(connection, id)}
+        case Mute():
+            muted = mutes_in(connection, id, now)
+    if isinstance(operation, Accept):
+        waiting = [one for one in held(connection, operation.user, now) if one.group == id and not one.declined]
+        invited = {one.user: one.by for one in waiting}
+        inviting = (_member(connection, id, one.by) for one in waiting)
+        roles |= {member.user: member.role for member in inviting if member is not None}
+    return GroupFacts(bool(open), owners, count, roles, groups, invited, bool(history), bool(ended), bans, muted)
+
+
+def _carry_out(connection: sqlite3.Connection, id: int, effect: Effect, now: int) -> GroupChange | None:
+    match effect:
+        case RoleChange():
+            return _change_role(connection, id, effect)
+        case Muting():
+            mute(connection, id, effect, now)
+        case Banning(user):
+            forget(connection, id, user)
+            ban(connection, id, effect, now)
+        case Editing(name, open, history):
+            connection.execute(
+                "UPDATE talk SET name = coalesce(?, name), open = coalesce(?, open), history = coalesce(?, history) "
+                "WHERE id = ?",
+                (name, open, history, id),
+            )
+            if history:
+                connection.execute(
+                    "UPDATE talk SET since_epoch = ?, since_n = ? WHERE id = ?", (*_end_of(connection, id), id)
+                )
+        case Ending():
+            connection.execute("UPDATE talk SET ended = 1 WHERE id = ?", (id,))
+    return None
+
+
+def _change_role(connection: sqlite3.Connection, id: int, effect: RoleChange) -> GroupChange | None:
     user, role = effect.user, effect.after
     floor = positions.ZERO
     if role is None:
@@ -243,21 +310,30 @@ def _log(connection: sqlite3.Connection, id: int, user: int, added: bool, versio
 
 def _enter(connection: sqlite3.Connection, id: int, user: int) -> positions.Position:
     """Mark a group as read for a new member; return the position after which the member may read."""
-    found = connection.execute("SELECT id, epoch, n FROM conversation WHERE name = ?", (name_of_group(id),)).fetchone()
-    last = positions.ZERO if found is None else (found[1], found[2])
+    found = connection.execute("SELECT id FROM conversation WHERE name = ?", (name_of_group(id),)).fetchone()
+    last = _end_of(connection, id)
     if found is not None:
         sent = connection.execute(
             "SELECT coalesce(max(sent), 0) FROM reader WHERE conversation = ? AND user = ?", (found[0], user)
         ).fetchone()[0]
         set_read(connection, found[0], user, last, sent)
-    history = connection.execute("SELECT history FROM talk WHERE id = ?", (id,)).fetchone()[0]
-    return positions.ZERO if history else last
+    history, *since = connection.execute(
+        "SELECT history, since_epoch, since_n FROM talk WHERE id = ?", (id,)
+    ).fetchone()
+    return (since[0], since[1]) if history else last
+
+
+def _end_of(connection: sqlite3.Connection, id: int) -> positions.Position:
+    """Return the last position of a group's log."""
+    found = connection.execute("SELECT epoch, n FROM conversation WHERE name = ?", (name_of_group(id),)).fetchone()
+    return positions.ZERO if found is None else (found[0], found[1])
 
 
 def _end(connection: sqlite3.Connection, id: int) -> None:
     """Remove a group without members, and its messages."""
     connection.execute("DELETE FROM talk WHERE id = ?", (id,))
     connection.execute("DELETE FROM happening WHERE talk = ?", (id,))
+    lift_all(connection, "talk", id)
     found = connection.execute("SELECT id FROM conversation WHERE name = ?", (name_of_group(id),)).fetchone()
     if found is not None:
         for table in ("message", "edit", "once", "reader"):
@@ -272,5 +348,5 @@ def leave_some(connection: sqlite3.Connection, user: int, limit: int) -> bool:
         heir = connection.execute(
             "SELECT user FROM member WHERE talk = ? AND user <> ? ORDER BY user LIMIT 1", (id, user)
         ).fetchone()
-        change(connection, id, Depart(user, heir[0] if heir is not None else None))
+        change(connection, id, Depart(user, heir[0] if heir is not None else None), 0)
     return len(groups) > limit

@@ -14,6 +14,7 @@ from cim.model import Invitation, Role
 from cim.store.pages import LATE_MS
 from cim.store.rules.invitations import InvitingFacts, gives_way, invite
 from cim.store.sqlite.blocks import blocks
+from cim.store.sqlite.restrictions import banned
 
 if TYPE_CHECKING:
     from cim.store.sqlite.threads import Sqlite
@@ -52,14 +53,17 @@ class SqliteInvitations:
         now = self._now()
 
         def work(connection: sqlite3.Connection) -> Invitation | None:
-            exists = connection.execute("SELECT 1 FROM talk WHERE id = ?", (group,)).fetchone() is not None
+            exists = (
+                connection.execute("SELECT 1 FROM talk WHERE id = ? AND NOT ended", (group,)).fetchone() is not None
+            )
             there = held(connection, user, now)
             before = next((one.by for one in there if one.group == group), by)
             rows = connection.execute(
                 "SELECT user, role FROM member WHERE talk = ? AND user IN (?, ?, ?)", (group, by, user, before)
             )
             roles = {member: Role(role) for member, role in rows}
-            facts = InvitingFacts(exists, roles, blocks(connection, user, by), there)
+            is_banned = bool(banned(connection, group, user))
+            facts = InvitingFacts(exists, roles, blocks(connection, user, by), there, is_banned)
             made = invite(facts, Invitation(group, user, by, now))
             if made is not None and made not in there:
                 connection.execute("DELETE FROM invitation WHERE user = ?", (user,))

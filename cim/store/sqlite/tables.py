@@ -229,6 +229,20 @@ _DOORS = (
         since INTEGER NOT NULL DEFAULT 0, owner TEXT NOT NULL DEFAULT '', stopped INTEGER,
         PRIMARY KEY (follower, conversation)) STRICT, WITHOUT ROWID""",
     "CREATE INDEX followed_due ON followed (follower, due) WHERE stopped IS NULL",
+    # In groups. muted: until when all but admins may say nothing, 0 for ever, NULL if they may; since: the position up
+    # to which nobody reads who joins later, if they may read what is behind it; ended: it is being dissolved.
+    "ALTER TABLE talk ADD COLUMN muted INTEGER",
+    "ALTER TABLE talk ADD COLUMN since_epoch INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE talk ADD COLUMN since_n INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE talk ADD COLUMN ended INTEGER NOT NULL DEFAULT 0",
+    """CREATE TABLE talk_mute (
+        talk INTEGER NOT NULL, user INTEGER NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (talk, user))
+        STRICT, WITHOUT ROWID""",
+    "CREATE INDEX talk_mute_of_user ON talk_mute (user)",
+    """CREATE TABLE talk_ban (
+        talk INTEGER NOT NULL, user INTEGER NOT NULL, actor INTEGER NOT NULL, at INTEGER NOT NULL,
+        PRIMARY KEY (talk, user)) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX talk_ban_of_user ON talk_ban (user)",
 )
 
 

@@ -78,6 +78,14 @@ class ScopeTests(APICase):
         "POST /v1/admin/invitations": Scope.USERS,
         "GET /v1/admin/invitations": Scope.USERS,
         "DELETE /v1/admin/invitations/{id}": Scope.USERS,
+        "POST /v1/groups/{id}/members": Scope.GROUPS,
+        "PUT /v1/groups/{id}/mute": Scope.GROUPS,
+        "DELETE /v1/groups/{id}/mute": Scope.GROUPS,
+        "PUT /v1/groups/{id}/members/{user}/mute": Scope.GROUPS,
+        "DELETE /v1/groups/{id}/members/{user}/mute": Scope.GROUPS,
+        "GET /v1/groups/{id}/bans": Scope.READ,
+        "PUT /v1/groups/{id}/bans/{user}": Scope.GROUPS,
+        "DELETE /v1/groups/{id}/bans/{user}": Scope.GROUPS,
     }
 
     def test_every_call_with_every_scope(self):

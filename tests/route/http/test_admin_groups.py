@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
+from twisted.internet.defer import fail
+
 from cim.errors import StoreUnavailable
 from cim.route.messages import grouping
 from cim.wire import native
 from tests.route.http.api_case import KEY
-from tests.route.http.test_groups import GroupsCase
+from tests.route.http.test_groups import NEW, GroupsCase
 
 CALLS = (
     ("GET", "/v1/admin/groups", None),
@@ -54,7 +56,7 @@ class AdminGroupsTests(GroupsCase):
             if after is None:
                 break
         self.assertEqual(sorted(group["id"] for group in found), sorted([self.group, *others]))
-        wanted = {"id": self.group, "name": "friends", "open": False, "history": False, "members": 2}
+        wanted = {**NEW, "id": self.group, "name": "friends", "members": 2}
         self.assertIn(wanted, found)
         self.assertEqual(self.admin("GET", f"/{self.group}"), wanted)
         self.problem("GET", "/v1/admin/groups?after=x", key=KEY, status=400, code="invalid")
@@ -134,16 +136,14 @@ class AdminGroupsTests(GroupsCase):
         self.assertEqual(left, [5, 2, 0])
 
     def test_a_store_that_goes_away_in_between(self):
-        remove = self.cluster.routes[0].grouping.remove
+        remove = self.store.groups.remove
 
-        async def failing(group, actor, user):
-            if user == self.alice.id:
-                raise StoreUnavailable()
-            return await remove(group, actor, user)
+        def failing(group, actor, user):
+            return fail(StoreUnavailable()) if user == self.alice.id else remove(group, actor, user)
 
-        self.cluster.routes[0].grouping.remove = failing
+        self.store.groups.remove = failing
         path = f"/v1/admin/groups/{self.group}"
         self.problem("DELETE", path, key=KEY, status=503, code="unavailable")
         self.assertEqual(self.left(), {self.alice.id})
-        del self.cluster.routes[0].grouping.remove
+        del self.store.groups.remove
         self.assertEqual(self.admin("DELETE", f"/{self.group}"), {"members": 0})

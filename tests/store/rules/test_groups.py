@@ -11,7 +11,24 @@ from twisted.trial.unittest import SynchronousTestCase
 from cim.errors import CIMError, Conflict, Forbidden, NotFound
 from cim.model import MAX_GROUPS, MAX_MEMBERS, Role
 from cim.store.rules import groups as rules
-from cim.store.rules.groups import Add, Depart, GroupFacts, Remove, Rename, RoleChange, SetRole
+from cim.store.rules.group_values import (
+    Accept,
+    Add,
+    Ban,
+    Banning,
+    Depart,
+    Dissolve,
+    Edit,
+    Editing,
+    Ending,
+    GroupFacts,
+    Mute,
+    Muting,
+    Remove,
+    RoleChange,
+    SetRole,
+    Unban,
+)
 
 MEMBER, ADMIN, OWNER = Role
 ALICE, BOB, CAROL, DAVE = 1, 2, 3, 4
@@ -89,12 +106,12 @@ class GroupRuleTests(SynchronousTestCase):
     def test_who_may_rename(self):
         facts = group({ALICE: OWNER, BOB: ADMIN, CAROL: MEMBER})
         for actor in (ALICE, BOB):
-            self.assertEqual(rules.decide(facts, Rename(actor, "x")), ())
+            self.assertEqual(rules.decide(facts, Edit(actor, "x")), (Editing("x", None, None),))
         for actor in (CAROL, DAVE):
-            self.refused(Forbidden, facts, Rename(actor, "x"))
+            self.refused(Forbidden, facts, Edit(actor, "x"))
 
     def test_a_missing_group(self):
-        for operation in (Add(1, 1), Remove(1, 1), SetRole(1, 1, OWNER), Rename(1, "x")):
+        for operation in (Add(1, 1), Remove(1, 1), SetRole(1, 1, OWNER), Edit(1, "x")):
             self.refused(NotFound, None, operation)
         self.assertEqual(rules.decide(None, Depart(1, None)), ())
 
@@ -114,7 +131,7 @@ class GroupRuleTests(SynchronousTestCase):
         self.refused(Conflict, group({ALICE: OWNER}, members=2), Depart(ALICE, BOB))
 
     def test_whose_membership_counts(self):
-        operations = [Add(1, 1), Remove(1, 2), SetRole(3, 2, OWNER), Rename(4, "x"), Depart(5, None), Depart(6, 7)]
+        operations = [Add(1, 1), Remove(1, 2), SetRole(3, 2, OWNER), Edit(4, "x"), Depart(5, None), Depart(6, 7)]
         self.assertEqual(rules.users(operations), [1, 2, 3, 4, 5, 6, 7])
 
     def test_operations_are_decided_one_after_another(self):
@@ -156,6 +173,8 @@ class GroupRuleTests(SynchronousTestCase):
                 st.builds(Add, st.integers(1, 5), st.integers(1, 5)),
                 st.builds(Remove, st.integers(1, 5), st.integers(1, 5)),
                 st.builds(SetRole, st.integers(1, 5), st.integers(1, 5), st.sampled_from(Role)),
+                st.builds(Ban, st.integers(0, 5), st.integers(1, 5)),
+                st.builds(Unban, st.integers(0, 5), st.integers(1, 5)),
                 st.builds(Depart, st.integers(1, 5), st.integers(1, 5) | st.none()),
             ),
             max_size=30,
@@ -174,3 +193,58 @@ class GroupRuleTests(SynchronousTestCase):
             self.assertEqual(list(facts.roles.values()).count(OWNER), facts.owners)
             self.assertEqual(len(facts.roles), facts.members)
             self.assertGreater(facts.owners, 0)
+            self.assertFalse(facts.bans.keys() & facts.roles.keys(), "a banned one is a member")
+
+    @settings(derandomize=True, max_examples=300)
+    @given(
+        st.dictionaries(st.integers(1, 4), st.sampled_from(Role), min_size=1),
+        st.integers(1, 5),
+        st.integers(1, 5),
+        st.sampled_from([None, 0, 5]),
+    )
+    def test_nobody_acts_on_whom_is_no_lower(self, roles, actor, user, until):
+        facts = evolve(group(roles), bans={5: 0}, muted={2: 9})
+        above = roles.get(actor, MEMBER) >= ADMIN and roles.get(actor, MEMBER) > roles.get(user, -1)
+        admin = roles.get(actor, MEMBER) >= ADMIN
+        for operation, allowed in (
+            (Ban(actor, user), above and actor != user),
+            (Mute(actor, user, until), above or (until is None and roles.get(actor) == OWNER)),
+            (Mute(actor, 0, until), admin),
+            (Unban(actor, user), admin and user != 5),
+            (Edit(actor, "x", True, True), admin),
+            (Dissolve(actor), roles.get(actor) == OWNER),
+        ):
+            try:
+                rules.decide(facts, operation)
+                refused = False
+            except Forbidden:
+                refused = True
+            except (Conflict, NotFound):
+                refused = False
+            self.assertEqual(refused, not allowed, operation)
+
+    def test_what_is_dissolved_lets_nobody_in_and_tells_nothing(self):
+        facts = evolve(group({ALICE: OWNER, BOB: MEMBER}, open=True), ended=True)
+        for operation in (
+            *(Add(ALICE, CAROL), Add(CAROL, CAROL), Add(0, CAROL), Accept(CAROL), SetRole(ALICE, BOB, ADMIN)),
+            *(Edit(ALICE, "x"), Mute(ALICE, BOB, 0), Ban(ALICE, BOB), Unban(0, CAROL)),
+        ):
+            self.refused(NotFound, facts, operation)
+        self.assertEqual(rules.decide(facts, Dissolve(ALICE)), ())
+        removing = rules.decide(facts, Remove(0, BOB))
+        self.assertEqual(removing, (RoleChange(BOB, MEMBER, None),))
+        self.assertEqual(rules.happened(facts, Remove(0, BOB), removing), [])
+
+    def test_a_batch_sees_its_own_bans_and_mutes(self):
+        facts = evolve(group({ALICE: OWNER, BOB: MEMBER}, open=True), invited={CAROL: ALICE})
+        operations = [Ban(ALICE, BOB), Add(BOB, BOB), Ban(0, CAROL), Accept(CAROL), Unban(ALICE, CAROL)]
+        outcomes, left = rules.decide_all(facts, operations)
+        self.assertEqual(outcomes[0], (RoleChange(BOB, MEMBER, None), Banning(BOB, ALICE)))
+        self.assertEqual([type(one) for one in outcomes[1:]], [Forbidden, tuple, Forbidden, Forbidden])
+        self.assertEqual((left.bans, left.invited, set(left.roles)), ({BOB: ALICE, CAROL: 0}, {}, {ALICE}))
+        outcomes, left = rules.decide_all(facts, [Mute(ALICE, BOB, 7), Mute(ALICE, BOB, None), Mute(ALICE, BOB, None)])
+        self.assertEqual(outcomes, [(Muting(BOB, 7),), (Muting(BOB, None),), ()])
+        outcomes, left = rules.decide_all(facts, [Edit(ALICE, open=False), Add(CAROL, CAROL), Dissolve(0)])
+        self.assertEqual((outcomes[0], outcomes[2]), ((Editing(None, False, None),), (Ending(),)))
+        self.assertIsInstance(outcomes[1], Forbidden)
+        self.assertTrue(left.ended)
