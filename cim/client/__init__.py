@@ -7,6 +7,7 @@ from cim.client.iclient import IHistory, IListener
 from cim.client.message_log import MessageLog
 from cim.client.trust import Trust
 from cim.client.values import (
+    Ban,
     Change,
     Conversation,
     Credentials,
@@ -17,9 +18,11 @@ from cim.client.values import (
     Member,
     Members,
     Message,
+    Outcome,
     Password,
     Presence,
     Receipt,
+    Removed,
     Sent,
     State,
     Typing,
@@ -56,6 +59,7 @@ from cim.interfaces import IMessageListener
 __all__ = [
     "AccountsClosed",
     "BadRequest",
+    "Ban",
     "Banned",
     "CIMError",
     "Change",
@@ -85,10 +89,12 @@ __all__ = [
     "Muted",
     "NotFound",
     "NotSupported",
+    "Outcome",
     "Password",
     "Presence",
     "RateLimited",
     "Receipt",
+    "Removed",
     "RepeatLogin",
     "Sent",
     "SqliteHistory",

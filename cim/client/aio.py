@@ -39,6 +39,7 @@ from cim.client.values import (
     Password,
     Presence,
     Receipt,
+    Removed,
     State,
     Typing,
     User,
@@ -64,7 +65,7 @@ class Stands:
     reason: str
 
 
-Event = Message | Receipt | Typing | Presence | Members | Invitation | Stands
+Event = Message | Receipt | Typing | Presence | Members | Invitation | Removed | Stands
 
 
 @asynccontextmanager
@@ -162,6 +163,9 @@ class _Listener:
 
     def invited(self, client: Client, invitation: Invitation) -> None:
         self._put(invitation)
+
+    def removed(self, client: Client, removed: Removed) -> None:
+        self._put(removed)
 
     def state(self, client: Client, state: State, reason: str) -> None:
         self._put(Stands(state, reason))

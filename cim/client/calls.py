@@ -6,18 +6,18 @@ A call is a coroutine here; Twisted programs get a Deferred (`call`), asyncio pr
 from __future__ import annotations
 
 import base64
-import inspect
-from collections.abc import Callable, Coroutine, Sequence
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import Sequence
+from typing import Any
 from urllib.parse import quote
 
-from twisted.internet.defer import Deferred
+from attrs import evolve
 
 from cim.client.awaiting import awaited
+from cim.client.calling import call
 from cim.client.delivered import author
 from cim.client.engine import Engine
 from cim.client.iclient import IHistory
+from cim.client.moderation_calls import ModerationCalls
 from cim.client.moment import Moment
 from cim.client.names import Names
 from cim.client.v1 import V1Calls, group_of, nothing, user_of
@@ -25,10 +25,6 @@ from cim.client.values import Conversation, Group, Invitation, Kind, Member, Mes
 from cim.errors import InvalidField, Unavailable
 from cim.model import check_id
 from cim.wire import conversations, positions
-
-S = TypeVar("S")
-P = ParamSpec("P")
-T = TypeVar("T")
 
 #: A position behind every message: the messages before it are the last ones.
 END = f"{(1 << 63) - 1}-{(1 << 63) - 1}"
@@ -38,20 +34,7 @@ MAX_PAGE = 500
 REVISIONS = frozenset({Kind.EDIT, Kind.RECALL})
 
 
-def call(method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]]) -> Callable[Concatenate[S, P], Deferred[T]]:
-    """Make a coroutine method return a Deferred, with the right signature for `help` and editors."""
-
-    @wraps(method)
-    def called(self: S, /, *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
-        return Deferred.fromCoroutine(method(self, *args, **kwargs))
-
-    signature = inspect.signature(method)
-    returned = f"Deferred[{signature.return_annotation}]"
-    called.__signature__ = signature.replace(return_annotation=returned)  # type: ignore[attr-defined]  # read by inspect
-    return called
-
-
-class ClientCalls:
+class ClientCalls(ModerationCalls):
     """The calls of a client. At upstream's servers all of them except `online` and `search` fail with NotSupported."""
 
     _names: Names
@@ -246,10 +229,7 @@ class ClientCalls:
     @call
     async def rename_group(self, group: int, name: str) -> Group:
         """Rename a group, as its owners and admins may."""
-        v1, _ = await self._v1()
-        renamed = await v1.ask("PATCH", f"groups/{check_id(group, 'group')}", group_of, {"name": name})
-        self._names.learn_group(renamed.id, renamed.name)
-        return renamed
+        return await self.edit_group(group, name=name)
 
     @call
     async def join(self, group: int) -> None:
@@ -301,11 +281,14 @@ class ClientCalls:
         path = f"groups/{check_id(group, 'group')}/members"
         # Routes of earlier releases do not tell names.
         found = await v1.pages(
-            path, "members", 1000, lambda said: (User(said["user"], said.get("name", "")), said["role"])
+            path,
+            "members",
+            1000,
+            lambda said: Member(User(said["user"], said.get("name", "")), said["role"], said.get("muted")),
         )
-        unknown = [user.id for user, _ in found if not user.name]
+        unknown = [member.user.id for member in found if not member.user.name]
         names = {user.id: user for user in await self._names.users(unknown)}
-        return [Member(names.get(user.id, user), role) for user, role in found]
+        return [evolve(member, user=names.get(member.user.id, member.user)) for member in found]
 
 
 class AwaitedCalls:
@@ -334,6 +317,14 @@ class AwaitedCalls:
     decline = awaited(ClientCalls.decline)
     remove = awaited(ClientCalls.remove)
     members = awaited(ClientCalls.members)
+    edit_group = awaited(ClientCalls.edit_group)
+    mute = awaited(ClientCalls.mute)
+    unmute = awaited(ClientCalls.unmute)
+    ban = awaited(ClientCalls.ban)
+    unban = awaited(ClientCalls.unban)
+    bans = awaited(ClientCalls.bans)
+    change_members = awaited(ClientCalls.change_members)
+    dissolve = awaited(ClientCalls.dissolve)
 
 
 def _member(group: int, user: int) -> str:

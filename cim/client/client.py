@@ -22,7 +22,8 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IAgent
 
 from cim.client.api import RouteAPI
-from cim.client.calls import ClientCalls, call
+from cim.client.calling import call
+from cim.client.calls import ClientCalls
 from cim.client.dialling import Dialler
 from cim.client.engine import Engine, Told, World
 from cim.client.guest_engine import GuestEngine

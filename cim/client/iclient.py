@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from cim.client.client import Client
     from cim.client.client import Client as IClient
-    from cim.client.values import Invitation, Members, Message, Presence, Receipt, State, Typing, Waiting
+    from cim.client.values import Invitation, Members, Message, Presence, Receipt, Removed, State, Typing, Waiting
 
 __all__ = ["IClient", "IHistory", "IListener"]
 
@@ -52,6 +52,12 @@ class IListener(Interface):
 
     def invited(client: Client, invitation: Invitation) -> None:
         """Somebody invites the user to a group; those that wait come again after each login."""
+
+    def removed(client: Client, removed: Removed) -> None:
+        """The user is no longer in a group.
+
+        It comes at most once: whoever was not connected then learns it from the list of groups.
+        """
 
     def state(client: Client, state: State, reason: str) -> None:
         """The client has changed its state; `reason` can be shown to a user, and may be empty."""

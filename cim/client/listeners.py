@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.logger import Logger
 
 from cim.client.iclient import IListener
-from cim.client.values import Invitation, Members, Message, Presence, Receipt, State, Typing
+from cim.client.values import Invitation, Members, Message, Presence, Receipt, Removed, State, Typing
 from cim.interfaces import IMessageListener
 
 if TYPE_CHECKING:
@@ -77,6 +77,11 @@ class Listeners:
         """Pass an invitation to all listeners."""
         for one in self._full():
             self._tell(getattr(one, "invited", None), invitation)
+
+    def removed(self, removed: Removed) -> None:
+        """Pass on that the user is no longer in a group to all listeners."""
+        for one in self._full():
+            self._tell(getattr(one, "removed", None), removed)
 
     def state(self, state: State, reason: str) -> None:
         """Pass the client's state to all listeners."""

@@ -27,7 +27,19 @@ from cim.client.outbox import Outbox
 from cim.client.reconnection import Upkeep, new_reconnection
 from cim.client.routes import Busy
 from cim.client.v1 import NotNative, V1Calls, user_of
-from cim.client.values import Invitation, Members, Message, Password, Presence, Receipt, Sent, Typing, User, Waiting
+from cim.client.values import (
+    Invitation,
+    Members,
+    Message,
+    Password,
+    Presence,
+    Receipt,
+    Removed,
+    Sent,
+    Typing,
+    User,
+    Waiting,
+)
 from cim.errors import Banned, CIMError, Unauthorized, Unavailable, Untrusted
 from cim.names import shown_name
 from cim.wire import cim_pb2, conversations
@@ -134,6 +146,7 @@ class NativeEngine:
             "typing": self._hear_typing,
             "presence": self._hear_presence,
             "invited": self._hear_invited,
+            "removed": self._hear_removed,
         }
 
     # Called by the client
@@ -361,6 +374,9 @@ class NativeEngine:
             self._invited[invited.group] = invited.at
             by = User(invited.by, invited.by_name)
             self._told.listeners.invited(Invitation(invited.group, invited.group_name, by, invited.at))
+
+    def _hear_removed(self, removed: Any) -> None:
+        self._told.listeners.removed(Removed(removed.group, removed.what, removed.by))
 
     # Called by the inbox
 

@@ -214,4 +214,4 @@ def user_of(said: Any) -> User:
 
 def group_of(said: Any) -> Group:
     """Parse a group."""
-    return Group(said["id"], said["name"], said["open"], said["history"], said["members"])
+    return Group(said["id"], said["name"], said["open"], said["history"], said["members"], said.get("muted"))

@@ -160,7 +160,8 @@ class Group:
     """A group of users.
 
     :param open: anyone may join
-    :param history: members may read what was said before they joined
+    :param history: members may read what was said before they joined, since that was last allowed
+    :param muted: until when only admins and owners may write, ms since 1970; 0 until somebody ends it, None if all may
     """
 
     id: int
@@ -168,6 +169,7 @@ class Group:
     open: bool
     history: bool
     members: int
+    muted: int | None = None
 
 
 @frozen
@@ -189,10 +191,12 @@ class Invitation:
 class Change:
     """What happened to a group or one of its members.
 
-    :param what: joined, accepted (an invitation by `by`), added, left, removed, role or renamed
-    :param user: whom it happened to, or who renamed the group; 0 for an operator
+    :param what: joined, accepted (an invitation by `by`), added, left, removed, banned, unbanned, role, muted, unmuted,
+        renamed, open (anyone may join), history (who comes may read what was said before) or dissolved; later releases
+        have others
+    :param user: whom it happened to, or who changed the group; 0 for an operator, and if all but admins are muted
     :param by: who did it; 0 for an operator, or nobody
-    :param text: the new role, or the new name
+    :param text: the new role, the new name, yes or no, or until when, ms since 1970, 0 until somebody ends it
     """
 
     what: str
@@ -220,10 +224,51 @@ class Member:
     """A member of a group.
 
     :param role: owner, admin or member
+    :param muted: until when it may not write, ms since 1970; 0 until somebody ends it, None if it may
     """
 
     user: User
     role: str
+    muted: int | None = None
+
+
+@frozen
+class Ban:
+    """That a user may not come back into a group.
+
+    :param by: who banned it; None for an operator
+    :param at: ms since 1970
+    """
+
+    user: User
+    by: User | None
+    at: int
+
+
+@frozen
+class Outcome:
+    """What became of one of many changes of members.
+
+    :param what: added, invited, present, removed, withdrawn, absent or refused
+    :param reason: why it was refused, for people
+    """
+
+    user: int
+    what: str
+    reason: str = ""
+
+
+@frozen
+class Removed:
+    """The user is no longer in a group.
+
+    :param what: removed, banned, left (on another device) or dissolved
+    :param by: who did it; 0 for an operator, or nobody
+    """
+
+    group: int
+    what: str
+    by: int
 
 
 @frozen

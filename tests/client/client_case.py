@@ -42,6 +42,7 @@ class Listener:
         self.typings = []
         self.presences = []
         self.invitations = []
+        self.removals = []
         self.changes = []
 
     def received(self, client, message):
@@ -61,6 +62,9 @@ class Listener:
 
     def invited(self, client, invitation):
         self.invitations.append(invitation)
+
+    def removed(self, client, removed):
+        self.removals.append(removed)
 
     def state(self, client, state, reason):
         self.states.append((state, reason))

@@ -11,7 +11,19 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cim.client.aio import PAUSE_AT, RESUME_AT, AsyncClient, Stands, running_reactor
 from cim.client.client import Client
-from cim.client.values import Change, Invitation, Members, Message, Presence, Receipt, Sent, State, Typing, User
+from cim.client.values import (
+    Change,
+    Invitation,
+    Members,
+    Message,
+    Presence,
+    Receipt,
+    Removed,
+    Sent,
+    State,
+    Typing,
+    User,
+)
 from cim.errors import Forbidden
 from tests.client.surface import METHODS, arguments
 
@@ -211,6 +223,7 @@ class AsyncClientTests(SynchronousTestCase):
                 "presence": Presence(2, True),
                 "members": Members(7, "g:7", "1-2", 5, (Change("joined", 2, 2),)),
                 "invited": Invitation(8, "team", User(2, "bob"), 6),
+                "removed": Removed(8, "banned", 2),
             }
             for what, event in others.items():
                 self.played.say(what, event)

@@ -7,8 +7,8 @@ from zope.interface import implementer
 
 from cim.client.history import MemoryHistory
 from cim.client.inbox import MAX_SYNCS
-from cim.client.values import Kind, Presence, Receipt, State, Typing, User
-from cim.errors import Forbidden, HistoryUnavailable, InvalidField, NotFound
+from cim.client.values import Kind, Presence, Receipt, Removed, State, Typing, User
+from cim.errors import Forbidden, HistoryUnavailable, InvalidField, Muted, NotFound
 from cim.interfaces import IMessageListener
 from cim.wire import conversations
 from cim.wire.cim_pb2 import Failure, Packet
@@ -536,6 +536,44 @@ class AskingTests(ReadingCase):
             self.assertEqual({entry.group for entry in client.heard.changes}, {group.id})
             self.assertEqual([one.text for one in client.heard.messages if one.group], ["hello"])
         self.assertEqual([one.text for one in self.result(self.bob.history(name))], ["hello"])
+
+    def test_moderation(self):
+        group = self.result(self.alice.create_group("friends", open=True))
+        bob, name = self.bob.me, f"g:{group.id}"
+        self.result(self.bob.join(group.id))
+        until = self.result(self.alice.mute(group.id, bob.id, 3600))
+        error = self.error(self.bob.send(name, "hello"), Muted)
+        self.assertIn("by the admins of this group", error.message)
+        muted = {member.user: member.muted for member in self.result(self.alice.members(group.id))}
+        self.assertEqual(muted, {self.alice.me: None, bob: until})
+        self.result(self.alice.unmute(group.id, bob.id))
+        self.assertEqual(self.result(self.alice.mute(group.id)), 0)
+        self.error(self.bob.send(name, "hello"), Muted)
+        self.assertEqual([one.muted for one in self.result(self.bob.groups())], [0])
+        self.result(self.alice.unmute(group.id))
+        self.result(self.bob.send(name, "hello"))
+        self.error(self.bob.ban(group.id, self.alice.me.id), Forbidden)
+        self.result(self.alice.ban(group.id, bob.id))
+        self.assertEqual(self.bob.heard.removals, [Removed(group.id, "banned", self.alice.me.id)])
+        self.error(self.bob.join(group.id), Forbidden)
+        (ban,) = self.result(self.alice.bans(group.id))
+        self.assertEqual((ban.user, ban.by), (bob, self.alice.me))
+        said = self.result(self.alice.change_members(group.id, add=[bob.id], remove=[77]))
+        self.assertEqual([(one.user, one.what) for one in said], [(bob.id, "refused"), (77, "absent")])
+        self.assertIn("banned", said[0].reason)
+        self.result(self.alice.unban(group.id, bob.id))
+        edited = self.result(self.alice.edit_group(group.id, open=False, history=True))
+        self.assertEqual((edited.name, edited.open, edited.history), ("friends", False, True))
+        self.wait(2)
+        told = [one.what for entry in self.alice.heard.changes for one in entry.changes]
+        self.assertEqual(
+            told,
+            ["joined", *["muted", "unmuted"] * 2, "removed", "banned", "unbanned", "open", "history"],
+        )
+        self.error(self.bob.dissolve(group.id), Forbidden)
+        self.result(self.alice.dissolve(group.id))
+        self.assertEqual(self.alice.heard.removals, [Removed(group.id, "dissolved", self.alice.me.id)])
+        self.assertEqual(self.result(self.alice.groups()), [])
 
     def test_an_invitation_is_told_once_whatever_the_sessions(self):
         group = self.result(self.alice.create_group("friends"))

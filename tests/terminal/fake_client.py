@@ -36,6 +36,7 @@ class FakeClient(Service):
         self.direct = False
         self.my_groups = {}
         self.in_groups = {}
+        self.banned = []
         self.paused = False
         self.echoes = True
         self._whens = []
@@ -248,6 +249,32 @@ class FakeClient(Service):
 
     def remove(self, group, user):
         return self._answer("remove", group, user)
+
+    def edit_group(self, group, *, name=None, open=None, history=None):
+        was = self.my_groups[group]
+        self.my_groups[group] = evolve(
+            was, open=was.open if open is None else open, history=was.history if history is None else history
+        )
+        return self._answer("edit_group", group, open, history, result=self.my_groups[group])
+
+    def mute(self, group, user=0, seconds=None):
+        until = 0 if seconds is None else 1_700_000_000_000
+        return self._answer("mute", group, user, seconds, result=until)
+
+    def unmute(self, group, user=0):
+        return self._answer("unmute", group, user)
+
+    def ban(self, group, user):
+        return self._answer("ban", group, user)
+
+    def unban(self, group, user):
+        return self._answer("unban", group, user)
+
+    def bans(self, group):
+        return self._answer("bans", group, result=self.banned)
+
+    def dissolve(self, group):
+        return self._answer("dissolve", group)
 
     def members(self, group):
         return self._answer("members", group, result=self.in_groups.get(group, []))

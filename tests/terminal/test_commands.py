@@ -17,6 +17,7 @@ from zope.interface.verify import verifyObject
 
 from cim.client.data_directory import DataDirectory
 from cim.client.values import (
+    Ban,
     Change,
     Conversation,
     Group,
@@ -26,6 +27,7 @@ from cim.client.values import (
     Members,
     Presence,
     Receipt,
+    Removed,
     State,
     Typing,
     User,
@@ -850,6 +852,14 @@ class GroupCommandTests(CommandTestCase):
             (Change("left", 1001, 1001), "bob left"),
             (Change("role", 1001, 1000, "admin"), "me made bob admin"),
             (Change("renamed", 0, 0, "Our Team"), 'an operator named it "Our Team"'),
+            (Change("open", 1000, 1000, "yes"), "me let anyone join"),
+            (Change("history", 1000, 1000, "no"), "me let new members no longer read what is said before they join"),
+            (Change("muted", 1001, 1000, "0"), "me muted bob"),
+            (Change("muted", 0, 1000, "5"), "me muted all but admins"),
+            (Change("unmuted", 0, 0), "an operator let all but admins write again"),
+            (Change("banned", 1001, 1000), "me banned bob"),
+            (Change("unbanned", 1001, 1000), "me let bob come back"),
+            (Change("dissolved", 1000, 1000), "me dissolved it"),
             (Change("something new", 1001, 0), "bob: something new"),
         ):
             self.client.tell("members", Members(1, "g:1", "1-9", 5, (change,)))
@@ -883,6 +893,61 @@ class GroupCommandTests(CommandTestCase):
         self.assertEqual(self.did("decline"), [(8,), (9,)])
         said = ["you declined the invitation to another", "you declined the invitation to the group 9"]
         self.assertEqual(self.screen.notices[-2:], said)
+
+    def test_moderation(self):
+        self.line(":create Team")
+        for line, name, call, said in (
+            (":mute bob 2h", "mute", (1, 1001, 7200), "bob writes nothing here until 2023-11-14 22:13 UTC"),
+            (":mute all", "mute", (1, 0, None), "whoever is no admin writes nothing here until somebody ends it"),
+            (":unmute bob", "unmute", (1, 1001), "bob may write here again"),
+            (":unmute all", "unmute", (1, 0), "everybody may write here again"),
+            (":remove bob", "remove", (1, 1001), "bob is not in Team any more"),
+            (":ban bob", "ban", (1, 1001), "bob is banned from Team"),
+            (":unban bob", "unban", (1, 1001), "bob may come back to Team"),
+            (
+                ":group open",
+                "edit_group",
+                (1, True, None),
+                "anyone may join, and new members may not read what is said before they join",
+            ),
+            (
+                ":group history",
+                "edit_group",
+                (1, None, True),
+                "anyone may join, and new members may read what is said before they join",
+            ),
+        ):
+            self.line(line)
+            self.assertEqual((self.did(name)[-1], self.screen.notices[-1]), (call, said))
+        for line in (":mute", ":mute bob 2y", ":mute bob 0m", ":unmute", ":ban", ":unban", ":remove", ":group x"):
+            self.line(line)
+            self.assertIn(line.split()[0], self.screen.notices[-1])
+        self.line(":bans")
+        self.assertEqual(self.screen.shown[-1].strip(), "nobody is banned from Team")
+        self.client.banned = [Ban(User(1001, "bob"), None, 5)]
+        self.line(":bans")
+        self.assertEqual(self.screen.shown[-1].strip(), "1001 bob, by an operator")
+        self.line(":dissolve")
+        self.assertIn("give the id", self.screen.notices[-1])
+        self.line(":dissolve 1")
+        self.assertEqual((self.did("dissolve"), self.chat.current.name), ([(1,)], "g:0"))
+
+    def test_whoever_is_removed_hears_of_it(self):
+        self.chat.learn([User(1001, "bob")])
+        for what, by, said in (
+            ("removed", 1001, "bob removed you from Team"),
+            ("banned", 0, "an operator banned you from Team"),
+            ("dissolved", 1001, "bob dissolved Team"),
+            ("left", 1000, "you left Team on another device"),
+        ):
+            self.line(":create Team")
+            group = int(self.chat.current.name[2:])
+            self.client.tell("removed", Removed(group, what, by))
+            self.assertEqual(self.screen.shown[-1].strip(), said)
+            self.assertEqual(self.chat.current.name, "g:0")
+            count = len(self.screen.shown)
+            self.client.tell("removed", Removed(group, what, by))
+            self.assertEqual(len(self.screen.shown), count)
 
     def test_rename(self):
         self.line(":create Team")

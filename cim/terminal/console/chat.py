@@ -26,6 +26,7 @@ from cim.client.values import (
     Message,
     Presence,
     Receipt,
+    Removed,
     Sent,
     State,
     Typing,
@@ -365,6 +366,29 @@ class Chat(AddressBook):
         id, name, by = invitation.group, typed_name(invitation.name), typed_name(invitation.by.name)
         self.screen.show([[("warn", f"      {by} invites you to the group {name}: :accept {id} or :decline {id}")]])
 
+    def gone(self, group: int) -> None:
+        """Forget a group that the user is no longer in, and talk elsewhere."""
+        name = f"g:{group}"
+        self.titles.pop(name, None)
+        self.unread.pop(name, None)
+        if self.current.name == name:
+            self.go_to(EVERYONE)
+
+    def removed(self, client: Client, removed: Removed) -> None:
+        """See IListener."""
+        name = f"g:{removed.group}"
+        if name not in self.titles:
+            return
+        title, by = self.title_of(name), self.name_of(removed.by) if removed.by else "an operator"
+        self.gone(removed.group)
+        said = {
+            "left": f"you left {title} on another device",
+            "banned": f"{by} banned you from {title}",
+            "dissolved": f"{by} dissolved {title}",
+        }.get(removed.what, f"{by} removed you from {title}")
+        self.screen.show([[("warn", f"      {said}")]])
+        self.screen.refresh()
+
     def state(self, client: Client, state: State, reason: str) -> None:
         """See IListener."""
         self.standing, self.reason = state, reason
@@ -411,6 +435,8 @@ class Chat(AddressBook):
 def _happening(one: Change, name_of: Callable[[int], str]) -> str:
     """Return what happened to a group in words."""
     user, by = (name_of(id) if id else "an operator" for id in (one.user, one.by))
+    whom = user if one.user else "all but admins"
+    yes = one.text == "yes"
     return {
         "joined": f"{user} joined",
         "accepted": f"{user} joined, invited by {by}",
@@ -419,4 +445,11 @@ def _happening(one: Change, name_of: Callable[[int], str]) -> str:
         "removed": f"{by} removed {user}",
         "role": f"{by} made {user} {one.text}",
         "renamed": f"{user} named it {typed_name(one.text)}",
+        "open": f"{user} let anyone join" if yes else f"{user} let nobody join any more without an invitation",
+        "history": f"{user} let new members {'' if yes else 'no longer '}read what is said before they join",
+        "muted": f"{by} muted {whom}",
+        "unmuted": f"{by} let {whom} write again",
+        "banned": f"{by} banned {user}",
+        "unbanned": f"{by} let {user} come back",
+        "dissolved": f"{user} dissolved it",
     }.get(one.what, f"{user}: {one.what}")

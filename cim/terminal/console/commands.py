@@ -58,7 +58,13 @@ def number(text: str, what: str, most: int) -> int:
 
 def all_commands() -> list[Any]:
     """Return the built-in commands followed by those found as Twisted plugins."""
-    from cim.terminal.console import basic_commands, block_commands, group_commands, message_commands
+    from cim.terminal.console import (
+        basic_commands,
+        block_commands,
+        group_commands,
+        message_commands,
+        moderation_commands,
+    )
 
     for former, name in FORMER_NAMES.items():
         sys.modules.setdefault(former, import_module(name))
@@ -66,6 +72,7 @@ def all_commands() -> list[Any]:
         *basic_commands.COMMANDS,
         *message_commands.COMMANDS,
         *group_commands.COMMANDS,
+        *moderation_commands.COMMANDS,
         *block_commands.COMMANDS,
         *getPlugins(ICommand),
     ]

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from cim.client.values import Group, Invitation
 from cim.errors import NotFound
-from cim.terminal.console.address_book import EVERYONE
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.commands import Command, Misuse
 from cim.terminal.console.typed_names import group_id, meant, only_name, split_name, typed_name, unquoted
@@ -97,10 +96,7 @@ class LeaveGroup(Command):
         id = await chat.group(rest)
         await chat.client.leave(id)
         title = chat.title_of(f"g:{id}")
-        chat.titles.pop(f"g:{id}", None)
-        chat.unread.pop(f"g:{id}", None)
-        if chat.current.name == f"g:{id}":
-            chat.go_to(EVERYONE)
+        chat.gone(id)
         chat.screen.notice(f"you left {title} and are now talking to {chat.in_words(chat.current)}")
 
 
