@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from cim.errors import CIMError
+    from cim.external_ids import ExternalId, Linked
     from cim.invitation_codes import InvitationCode
     from cim.model import (
         Account,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     )
     from cim.policies import About, Question, Verdict
     from cim.reset_codes import ResetCode
+    from cim.user_tokens import UserToken
     from cim.wire.link_pb2 import Item
 
 #: The folders of the registry; `/cim` is upstream's own.
@@ -213,6 +215,8 @@ class IStore(Interface):
     invitation_codes: IInvitationCodes = Attribute("The invitation codes, with which accounts are made.")
     reset_codes: IResetCodes = Attribute("The reset codes, with which a forgotten password is replaced.")
     page_logins: IPageLogins = Attribute("Who is logged in by a cookie.")
+    external_ids: IExternalIds = Attribute("What others call accounts.")
+    user_tokens: IUserTokens = Attribute("The tokens that API keys made for users.")
 
     def health() -> str:
         """Return "" when the store answers, else a sentence that says what is wrong."""
@@ -576,12 +580,13 @@ class ICredentials(Interface):
     def credential(user: int) -> Deferred[Credential | None]:
         """Return an account's credential; None for a guest account."""
 
-    def create(name: str, password: str, invitation: str = "") -> Deferred[Account]:
+    def create(name: str, password: str, invitation: str = "", external: ExternalId | None = None) -> Deferred[Account]:
         """Create an account with a credential; Conflict if the name is taken, or looks like one that is.
 
-        :param password: the argon2 hash
+        :param password: the argon2 hash; empty for an account that no password opens
         :param invitation: the id of an invitation, of which the same step uses up one use; InvitationNeeded if that is
             not possible. A refusal uses up nothing.
+        :param external: what it is linked to in the same step; Conflict if that leads to another account
         """
 
     def set_password(user: int, password: str, now: int, seen: int | None = None) -> Deferred[int | None]:
@@ -762,3 +767,49 @@ class IFollowers(Interface):
 
     def following(name: str) -> Deferred[Following]:
         """Return how a follower fares."""
+class IExternalIds(Interface):
+    """What others call accounts. Every method fails with StoreUnavailable likewise.
+
+    An id leads to one account, and an account has one id of each issuer. They go with the account.
+    """
+
+    def find(external: ExternalId) -> Deferred[Linked]:
+        """Return where an id leads.
+
+        When it ceased to lead to an account is remembered for GONE_SECONDS, but for ids of OURS.
+        """
+
+    def link(user: int, external: ExternalId) -> Deferred[None]:
+        """Have an id lead to an account with a credential; nothing changes if it does.
+
+        Fails with NotFound if there is no such account, and with Conflict if it has another id of the issuer, or the id
+        leads to another account.
+        """
+
+    def unlink(user: int, issuer: str) -> Deferred[bool]:
+        """Have the id of an issuer no longer lead to an account; False if it has none."""
+
+    def linked(user: int) -> Deferred[Sequence[ExternalId]]:
+        """Return the ids of an account, sorted by their issuers."""
+
+
+class IUserTokens(Interface):
+    """Tokens that API keys made for users. Every method fails with StoreUnavailable likewise.
+
+    When they end is up to the store's clock. They go with the account.
+    """
+
+    def keep(user: int, token: UserToken) -> Deferred[bool]:
+        """Keep a token; False if there is no such account, or it has no credential.
+
+        Fails with Conflict if the user has cim.user_tokens.MOST.
+        """
+
+    def find(user: int, id: str) -> Deferred[UserToken | None]:
+        """Return a token, if it is there."""
+
+    def listed(user: int) -> Deferred[Sequence[UserToken]]:
+        """Return the tokens of a user, those that end last at the end."""
+
+    def revoke(user: int, id: str) -> Deferred[bool]:
+        """Remove a token; False if it is not there."""

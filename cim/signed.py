@@ -22,29 +22,33 @@ def sign(key: bytes, claims: Mapping[str, Any]) -> str:
     return jwt.encode(dict(claims), key, algorithm=_ALGORITHM)
 
 
-def verify(key: bytes, text: str, now: float | None, audience: str | None = None) -> dict[str, Any]:
+def verify(key: bytes, text: str, now: float | None, *audiences: str) -> dict[str, Any]:
     """Return the claims of a token that this key signed, that has not expired, and that has `sub`, `exp` and `jti`.
 
     :param now: seconds since 1970; None if it does not matter when the token expires
-    :param audience: the audience that the token must name; None for any
+    :param audiences: of these the token must name one; "" stands for none at all, as if nothing is given
     :raises Unauthorized: the token is anything else
     """
     if len(text) > MAX_LENGTH or not text.isascii():
         raise Unauthorized()
-    required = ["sub", "exp", "jti"]
-    if audience is not None:
-        required.append("aud")
     try:
         claims: dict[str, Any] = jwt.decode(
             text,
             key,
             algorithms=[_ALGORITHM],
-            audience=audience,
-            # Times are checked below, on the clock that was passed in.
-            options={"require": required, "verify_exp": False, "verify_iat": False, "verify_nbf": False},
+            # Times are checked below, on the clock that was passed in, and so is for whom it is.
+            options={
+                "require": ["sub", "exp", "jti"],
+                "verify_aud": False,
+                "verify_exp": False,
+                "verify_iat": False,
+                "verify_nbf": False,
+            },
         )
     except (jwt.InvalidTokenError, ValueError, RecursionError):
         raise Unauthorized() from None
+    if claims.get("aud", "") not in (audiences or ("",)):
+        raise Unauthorized()
     expires = claims["exp"]
     if type(expires) is not int:
         raise Unauthorized()

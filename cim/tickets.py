@@ -22,12 +22,14 @@ class Ticket:
     """The user who may connect, and the reservation to claim.
 
     :param owner: the owner token of the reservation
+    :param bounded: whether the session is bounded, as the reservation says
     """
 
     user: int
     name: str
     device: str
     owner: str
+    bounded: bool = False
 
 
 def make_ticket(key: bytes, ticket: Ticket, place: Place, now: float, id: str) -> str:
@@ -44,7 +46,7 @@ def make_ticket(key: bytes, ticket: Ticket, place: Place, now: float, id: str) -
             "name": ticket.name,
             "dev": ticket.device,
             "own": ticket.owner,
-            "aud": str(place),
+            "aud": _audience(place) if ticket.bounded else str(place),
             "exp": int(now) + TICKET_SECONDS,
             "jti": id,
         },
@@ -56,7 +58,7 @@ def read_ticket(key: bytes, text: str, place: Place) -> Ticket:
 
     :raises Unauthorized: the ticket is for another server or run, or is not signed with the key
     """
-    claims = verify(key, text, None, str(place))
+    claims = verify(key, text, None, str(place), _audience(place))
     subject, name, device, owner = claims.get("sub"), claims.get("name"), claims.get("dev"), claims.get("own")
     if not (isinstance(subject, str) and subject.isascii() and subject.isdigit() and len(subject) <= 16):
         raise Unauthorized()
@@ -65,4 +67,9 @@ def read_ticket(key: bytes, text: str, place: Place) -> Ticket:
         raise Unauthorized()
     if not (name and device and owner):
         raise Unauthorized()
-    return Ticket(user, name, device, owner)
+    return Ticket(user, name, device, owner, claims["aud"] == _audience(place))
+
+
+def _audience(place: Place) -> str:
+    """Return whom a ticket for a bounded session names: servers of earlier releases, which bound none, refuse it."""
+    return f"{place}/bounded"

@@ -171,6 +171,7 @@ class Route:
             selection=selection,
             new_owner=new_owner,
             grouping=self.grouping,
+            time=store.clock,
             policy=policy,
         )
         self.messages = GuestMessages(

@@ -25,6 +25,7 @@ from cim.server.links.uplink import Uplink
 from cim.server.native.opening import Openings
 from cim.server.native.receipts import NativeReceipts
 from cim.server.native.session import NativeSide
+from cim.server.sessions.ends import Ends
 from cim.server.sessions.table import Sessions
 
 #: When all sessions of this server end, so many clients come back in a second: about as many as other servers can take.
@@ -89,6 +90,7 @@ class Server:
             random=random,
         )
         self.sessions.observers.append(self.deliveries)
+        self.ends = Ends(self.sessions, reactor)
         self.guests = GuestSide(
             sessions=self.sessions,
             submissions=self.submissions,

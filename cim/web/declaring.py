@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from attrs import frozen
 
 from cim.api_keys import Scope
+from cim.user_tokens import UserScope
 from cim.web.schema import Fields, Object, Optional, Schema
 
 _H = TypeVar("_H", bound=Callable[..., Any])
@@ -41,6 +42,8 @@ class Who(enum.Enum):
 UNPROVEN = frozenset((Who.ANYONE, Who.GUEST, Who.MAYBE_USER, Who.MAYBE_OPERATOR))
 #: Whom an API key lets in.
 OPERATORS = frozenset((Who.OPERATOR, Who.USER_OR_OPERATOR, Who.MAYBE_OPERATOR))
+#: Whom a user's token lets in.
+USERS = frozenset((Who.USER, Who.USER_OR_OPERATOR, Who.MAYBE_USER))
 
 
 @frozen
@@ -55,6 +58,7 @@ class Call:
     :ivar example: an example of a body, for the document
     :ivar asks_whether_awaited: its handler wants to know whether the client still waits
     :ivar private: it shows an operator what users said
+    :ivar needs: the scope that a bounded token of a user must have for it; None if it takes none
     """
 
     methods: tuple[str, ...]
@@ -72,6 +76,7 @@ class Call:
     asks_whether_awaited: bool = False
     scope: Scope | None = None
     private: bool = False
+    needs: UserScope | None = None
 
     @property
     def audited(self) -> bool:
@@ -143,6 +148,7 @@ def http_call(
     example: Mapping[str, Any] | None = None,
     asks_whether_awaited: bool = False,
     private: bool = False,
+    needs: UserScope | None = None,
 ) -> Callable[[_H], _H]:
     """Declare a method `(self, caller, **values)` as a call that gets the values of path, query and body.
 
@@ -155,10 +161,15 @@ def http_call(
     :param asks_whether_awaited: the handler also gets a function `awaited`, which returns whether the client is still
         connected
     :param private: it shows an operator what users said
+    :param needs: the scope that a bounded token of a user must have; where a token is taken, it is READ for a GET and
+        ACCOUNT for the others if nothing else is said
     """
     *methods, template = line.split(" ")
     if (scope is None) is (who in OPERATORS):
         raise ValueError(f"{line} must name the scope of an API key if it takes one, and only then")
+
+    if needs is None and who in USERS:
+        needs = UserScope.READ if "GET" in methods else UserScope.ACCOUNT
 
     def declare(handler: _H) -> _H:
         summary, _, about = (getdoc(handler) or "").partition("\n")
@@ -183,6 +194,7 @@ def http_call(
             asks_whether_awaited,
             scope,
             private,
+            needs,
         )
         return handler
 

@@ -119,7 +119,12 @@ def openapi(calls: Iterable[Call], title: str, version: str, about: str = "") ->
             "schemas": schemas,
             "responses": {**{str(status): _problem(status) for status in _PROBLEMS}, "Refused": _REFUSED},
             "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer", "description": "From `POST /v1/sessions`."},
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "From `POST /v1/sessions`, or made by a back end, which may bound it: a call names"
+                    " the scope that such a token needs.",
+                },
                 "cookie": {
                     "type": "apiKey",
                     "in": "cookie",
@@ -186,7 +191,8 @@ def _way(proof: str, call: Call) -> dict[str, list[str]]:
     """Return a way to prove who makes a call; OpenAPI calls scopes roles here."""
     if not proof:
         return {}
-    return {proof: [str(call.scope)] if proof == "key" else []}
+    scopes = {"key": [str(call.scope)], "token": [str(call.needs)] if proof else []}
+    return {proof: scopes.get(proof, [])}
 
 
 def _parameters(place: str, fields: Fields) -> Iterator[dict[str, Any]]:

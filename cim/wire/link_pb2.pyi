@@ -189,7 +189,7 @@ class Outcome(_message.Message):
     def __init__(self, call: _Optional[int] = ..., code: _Optional[str] = ..., sessions: _Optional[int] = ...) -> None: ...
 
 class Reserve(_message.Message):
-    __slots__ = ("call", "user", "name", "owner", "seconds", "device", "beside", "native", "grouped", "groups", "version", "floors", "epoch")
+    __slots__ = ("call", "user", "name", "owner", "seconds", "device", "beside", "native", "grouped", "groups", "version", "floors", "epoch", "bounded", "scopes", "lasts_ms")
     CALL_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -203,6 +203,9 @@ class Reserve(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     FLOORS_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
+    BOUNDED_FIELD_NUMBER: _ClassVar[int]
+    SCOPES_FIELD_NUMBER: _ClassVar[int]
+    LASTS_MS_FIELD_NUMBER: _ClassVar[int]
     call: int
     user: int
     name: str
@@ -216,7 +219,10 @@ class Reserve(_message.Message):
     version: int
     floors: _containers.RepeatedScalarFieldContainer[str]
     epoch: int
-    def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., name: _Optional[str] = ..., owner: _Optional[str] = ..., seconds: _Optional[int] = ..., device: _Optional[str] = ..., beside: _Optional[bool] = ..., native: _Optional[bool] = ..., grouped: _Optional[bool] = ..., groups: _Optional[_Iterable[int]] = ..., version: _Optional[int] = ..., floors: _Optional[_Iterable[str]] = ..., epoch: _Optional[int] = ...) -> None: ...
+    bounded: bool
+    scopes: _containers.RepeatedScalarFieldContainer[str]
+    lasts_ms: int
+    def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., name: _Optional[str] = ..., owner: _Optional[str] = ..., seconds: _Optional[int] = ..., device: _Optional[str] = ..., beside: _Optional[bool] = ..., native: _Optional[bool] = ..., grouped: _Optional[bool] = ..., groups: _Optional[_Iterable[int]] = ..., version: _Optional[int] = ..., floors: _Optional[_Iterable[str]] = ..., epoch: _Optional[int] = ..., bounded: _Optional[bool] = ..., scopes: _Optional[_Iterable[str]] = ..., lasts_ms: _Optional[int] = ...) -> None: ...
 
 class End(_message.Message):
     __slots__ = ("call", "user", "owner", "code", "message")

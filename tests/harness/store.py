@@ -22,6 +22,7 @@ from cim.store.sqlite.clock import SqliteClock
 from cim.store.sqlite.conversations import SqliteConversations
 from cim.store.sqlite.credentials import SqliteCredentials
 from cim.store.sqlite.followers import SqliteFollowers
+from cim.store.sqlite.external_ids import SqliteExternalIds
 from cim.store.sqlite.groups import SqliteGroups
 from cim.store.sqlite.invitation_codes import SqliteInvitationCodes
 from cim.store.sqlite.invitations import SqliteInvitations
@@ -29,6 +30,7 @@ from cim.store.sqlite.page_logins import SqlitePageLogins
 from cim.store.sqlite.reset_codes import SqliteResetCodes
 from cim.store.sqlite.sessions import LocalSessions
 from cim.store.sqlite.tables import STORE
+from cim.store.sqlite.user_tokens import SqliteUserTokens
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -103,6 +105,8 @@ class MemoryStore(Service):
         self.invitation_codes = SqliteInvitationCodes(sqlite, now)
         self.reset_codes = SqliteResetCodes(sqlite, now)
         self.page_logins = SqlitePageLogins(sqlite, now)
+        self.external_ids = SqliteExternalIds(sqlite, now)
+        self.user_tokens = SqliteUserTokens(sqlite, now)
         self._available = True
         self._reconnect_listeners: list[Callable[[], None]] = []
         self._epoch_listeners: list[Callable[[], None]] = []

@@ -32,6 +32,7 @@ from tests.store.conversing import ALICE, BOB, RETENTION, TALK, Conversing
 from tests.store.credentials_contract import CredentialsContract
 from tests.store.devices_contract import DevicesContract
 from tests.store.followers_contract import FollowersContract
+from tests.store.external_ids_contract import ExternalIdsContract
 from tests.store.groups_contract import GroupsContract
 from tests.store.history_contract import HISTORY, HistoryContract
 from tests.store.invitation_codes_contract import InvitationCodesContract
@@ -43,6 +44,7 @@ from tests.store.people_contract import PeopleContract
 from tests.store.refusals_contract import RefusalsContract
 from tests.store.reset_codes_contract import ResetCodesContract
 from tests.store.rewriting_contract import RewritingContract
+from tests.store.user_tokens_contract import UserTokensContract
 
 
 class RedisStoreTests(StoreContract, DevicesContract, RedisCase):
@@ -182,6 +184,14 @@ class RedisFollowersTests(FollowersContract, RedisCase):
 
 
 class RedisCodesTests(InvitationCodesContract, PageLoginsContract, ResetCodesContract, RedisCase):
+class RedisCodesTests(
+    ExternalIdsContract,
+    InvitationCodesContract,
+    PageLoginsContract,
+    ResetCodesContract,
+    UserTokensContract,
+    RedisCase,
+):
     settings = {"appendonly": "no"}
 
     async def setUp(self):

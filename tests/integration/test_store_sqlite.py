@@ -36,6 +36,7 @@ from tests.store.conversing import ALICE, BOB, DAY, RETENTION, TALK, Conversing
 from tests.store.credentials_contract import CredentialsContract
 from tests.store.devices_contract import DevicesContract
 from tests.store.followers_contract import FollowersContract
+from tests.store.external_ids_contract import ExternalIdsContract
 from tests.store.groups_contract import GroupsContract
 from tests.store.history_contract import HISTORY, HistoryContract
 from tests.store.invitation_codes_contract import InvitationCodesContract
@@ -49,6 +50,7 @@ from tests.store.refusals_contract import RefusalsContract
 from tests.store.reset_codes_contract import ResetCodesContract
 from tests.store.rewriting_contract import RewritingContract
 from tests.store.test_memory import forget_counts
+from tests.store.user_tokens_contract import UserTokensContract
 
 
 class ThreadedClock(Clock):
@@ -194,6 +196,11 @@ class SqliteFollowersTests(FollowersContract, SqliteCase):
 
 
 class SqlitePageLoginsTests(PageLoginsContract, SqliteCase):
+    def other(self):
+        return self.store
+
+
+class SqliteOwnUsersTests(ExternalIdsContract, UserTokensContract, SqliteCase):
     def other(self):
         return self.store
 

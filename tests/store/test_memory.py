@@ -22,6 +22,7 @@ from tests.store.conversing import ALICE, BOB, DAY, RETENTION
 from tests.store.credentials_contract import CredentialsContract
 from tests.store.devices_contract import DevicesContract
 from tests.store.followers_contract import FollowersContract
+from tests.store.external_ids_contract import ExternalIdsContract
 from tests.store.groups_contract import GroupsContract
 from tests.store.history_contract import HISTORY, HistoryContract
 from tests.store.invitation_codes_contract import InvitationCodesContract
@@ -33,6 +34,7 @@ from tests.store.people_contract import PeopleContract
 from tests.store.refusals_contract import RefusalsContract
 from tests.store.reset_codes_contract import ResetCodesContract
 from tests.store.rewriting_contract import RewritingContract
+from tests.store.user_tokens_contract import UserTokensContract
 
 
 def forget_counts(connection):
@@ -203,6 +205,11 @@ class MemoryFollowersTests(FollowersContract, MemoryCase):
 
 
 class MemoryPageLoginsTests(PageLoginsContract, MemoryCase):
+    def other(self):
+        return self.store
+
+
+class MemoryOwnUsersTests(ExternalIdsContract, UserTokensContract, MemoryCase):
     def other(self):
         return self.store
 

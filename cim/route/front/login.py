@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from cim.errors import AccountMismatch, CIMError, LinkLost, NoServerAvailable, RepeatedEnd, RepeatLogin, Unavailable
-from cim.interfaces import IServerSelection, ISessions
+from cim.interfaces import IServerSelection, ISessions, IStoreClock
 from cim.model import GUEST, RESERVATION_SECONDS, Account, LinkPeer, LoginPolicy, Memberships, Place, SessionRecord
 from cim.nodes import ServerAddress
 from cim.route.messages.accounts import KnownAccounts
@@ -26,12 +26,15 @@ from cim.route.presence.directory import Directory
 from cim.route.presence.presence import Host, Online, Presence
 from cim.route.presence.recorder import SessionRecorder
 from cim.route.presence.upstream_servers import UpstreamServers
+from cim.user_tokens import Bounds, words_of
 from cim.wire.link_pb2 import End, Item, Reserve
 
 #: How many sessions and reservations at servers out of reach are remembered, to be ended when those are back.
 MAX_OWED = 10_000
 #: How many servers one login tries.
 ATTEMPTS = 4
+#: A server hears so late, in ms, how long a bounded session lasts that it still ends in time.
+MARGIN_MS = 1000
 
 
 @frozen
@@ -76,9 +79,11 @@ class Logins:
         selection: IServerSelection,
         new_owner: Callable[[], str],
         grouping: Grouping,
+        time: IStoreClock,
         policy: LoginPolicy | None = None,
     ) -> None:
         self._grouping = grouping
+        self._time = time
         self._policy = policy
         self._accounts = accounts
         self._sessions = sessions
@@ -104,11 +109,16 @@ class Logins:
             raise AccountMismatch()
         return await self._admit(account, GUEST)
 
-    async def login_native(self, account: Account, device: str) -> Admission:
-        """Reserve a native session for a device at one of our servers; raises the same errors as `login`."""
-        return await self._admit(account, device, native=True)
+    async def login_native(self, account: Account, device: str, bounds: Bounds | None = None) -> Admission:
+        """Reserve a native session for a device at one of our servers; raises the same errors as `login`.
 
-    async def _admit(self, account: Account, device: str, *, native: bool = False) -> Admission:
+        :param bounds: of the token that it is opened with
+        """
+        return await self._admit(account, device, bounds, native=True)
+
+    async def _admit(
+        self, account: Account, device: str, bounds: Bounds | None = None, *, native: bool = False
+    ) -> Admission:
         user, policy = account.id, self._policy_of(device)
         if policy == LoginPolicy.REJECT:
             await self._refuse_if_online(user, device)
@@ -116,7 +126,8 @@ class Logins:
         expected: set[str] = set()
         for _ in range(ATTEMPTS):
             server = await self._pick(user, tried, native)
-            owner = self._new_owner()
+            # So that the sessions of a token that a back end made are known by it.
+            owner = self._new_owner() + (f".{bounds.token}" if bounds is not None and bounds.token else "")
             host = self._directory.linked(server)
             place = host.place if host is not None else Place(server)
             # Read now: the link may be lost while the rest is asked for.
@@ -144,7 +155,7 @@ class Logins:
                 await self._end_replaced(user, device, reserved.replaced, online)
             if host is None:
                 return Admission(place, owner)
-            if await self._confirmed(host, account, owner, device, await groups):
+            if await self._confirmed(host, account, owner, device, await groups, bounds):
                 return Admission(place, owner, entrance.websocket, entrance.tls_name)
             tried.add(server)
         raise NoServerAvailable()
@@ -188,7 +199,13 @@ class Logins:
             tried.add(server)
 
     async def _confirmed(
-        self, host: Host, account: Account, owner: str, device: str, groups: Memberships | None
+        self,
+        host: Host,
+        account: Account,
+        owner: str,
+        device: str,
+        groups: Memberships | None,
+        bounds: Bounds | None,
     ) -> bool:
         """Reserve at the server; return False if another server should be tried."""
         reserve = Reserve(
@@ -200,16 +217,24 @@ class Logins:
             beside=self._policy_of(device) == LoginPolicy.MANY,
             native=device != GUEST,
         )
+        if bounds is not None:
+            reserve.bounded = True
+            reserve.scopes.extend(words_of(bounds.scopes))
+            reserve.lasts_ms = max(0, bounds.ends - self._time.now() - MARGIN_MS)
         if groups is not None:
             reserve.grouped = True
             reserve.version, reserve.epoch = groups.version, groups.epoch
             reserve.groups.extend(member.group for member in groups.members)
             reserve.floors.extend(member.floor for member in groups.members)
+        began = self._time.now()
         try:
             if host.link is None:
                 raise LinkLost()
             outcome = await self._calls.reserve(host.link, reserve)
         except CIMError:
+            outcome = None
+        if bounds is not None and self._time.now() - began > MARGIN_MS:
+            # Nobody can claim it, since nobody learns its owner.
             outcome = None
         if outcome is not None and not outcome.code:
             return True
@@ -271,6 +296,16 @@ class Logins:
             ends.add((record.place, record.owner))
         await self._end_all(user, ends, code, message)
         return len(ends)
+
+    async def end_issued(self, user: int, token: str) -> int:
+        """End the sessions that were opened with a token that a back end made, or with what was issued from it.
+
+        :raises LinkLost: as `end_sessions`
+        """
+        owners = {online.owner: online.device for online in self._presence.of(user)}
+        owners.update((record.owner, record.device) for record in await self._sessions.sessions(user))
+        devices = {device for owner, device in owners.items() if owner.endswith(f".{token}")}
+        return sum([await self.end_sessions(user, device) for device in sorted(devices)])
 
     async def _end_all(
         self, user: int, ends: set[tuple[Place, str]], code: str = "logged-out", message: str = ""

@@ -128,39 +128,41 @@ class Access:
         if not bearer:
             page = cookie_name(request, COOKIE) if (cookie or who is Who.MAYBE_USER) and same_origin(request) else ""
             if cookie and page and not call.path.startswith(_ADMIN):
-                return self._page(request, cookie, Caller(address=address, page=page), who)
+                return self._page(request, cookie, Caller(address=address, page=page), call)
             if who is Who.MAYBE_USER:
                 return Caller(address=address, page=page)
             raise Unauthorized("this call needs `Authorization: Bearer` with a token or a key")
-        return self._user(bearer, who, address)
+        return self._user(bearer, call, address)
 
     def _operator(self, key: APIKey, call: Call, request: Any) -> Caller:
         check_scope(key, call)
         return Caller(key=key, address=self._where(request) if call.audited else "")
 
-    async def _user(self, bearer: bytes, who: Who, address: str) -> Caller:
+    async def _user(self, bearer: bytes, call: Call, address: str) -> Caller:
         try:
             text = bearer.decode("ascii")
         except UnicodeDecodeError:
             raise Unauthorized() from None
-        return self._caller(Caller(address=address), await self._tokens.check(text), who)
+        return self._caller(Caller(address=address), await self._tokens.check(text), call)
 
-    async def _page(self, request: Any, cookie: str, caller: Caller, who: Who) -> Caller:
+    async def _page(self, request: Any, cookie: str, caller: Caller, call: Call) -> Caller:
         try:
             proven = await self._pages.check(cookie)
             if value := await self._pages.renewed(proven):
                 # A login or a log-out that this call is puts its own in the place of it.
                 request.setHeader(b"Set-Cookie", self._pages.set_cookie(caller.page, value))
         except Unauthorized:
-            if who is Who.MAYBE_USER:
+            if call.who is Who.MAYBE_USER:
                 return caller  # who logs in with a password, and cannot remove the cookie
             raise
-        return self._caller(caller, proven, who)
+        return self._caller(caller, proven, call)
 
-    def _caller(self, caller: Caller, proven: Proven, who: Who) -> Caller:
+    def _caller(self, caller: Caller, proven: Proven, call: Call) -> Caller:
         self._rates.take("user-calls", proven.account.id)
-        if who not in (Who.USER, Who.MAYBE_USER, Who.USER_OR_OPERATOR):
+        if call.needs is None:
             raise Forbidden("this call is for operators: it needs an API key")
+        if call.needs not in proven.scopes:
+            raise Forbidden(f"this token may not do that: it lacks the scope `{call.needs}`")
         return evolve(caller, proven=proven, tokens=self._tokens)
 
 

@@ -1,4 +1,4 @@
-"""`/v1`: accounts with passwords, logins, devices and tokens."""
+"""`/v1`: logins, devices, tokens and passwords of users."""
 
 from __future__ import annotations
 
@@ -8,38 +8,33 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from cim.api_keys import Scope
 from cim.daemon.metrics import Metrics
 from cim.errors import (
-    AccountsClosed,
     Banned,
     CIMError,
-    Conflict,
     Forbidden,
     InvalidField,
-    InvitationNeeded,
     NotFound,
     Unauthorized,
     Unavailable,
 )
 from cim.interfaces import IStore, IStoreClock
-from cim.invitation_codes import AccountPolicy, check_usable, id_of
 from cim.model import Account, Credential
-from cim.names import TAKEN, look_the_same
+from cim.names import look_the_same
 from cim.route.front.login import Logins
 from cim.route.front.rates import Rates
 from cim.route.http.access import Caller, confirmed
 from cim.route.http.attempts import Attempts, asked_for
 from cim.route.http.page_logins import PageLogins, without_cookie
-from cim.route.http.passwords import OPERATORS, Match, Passwords, Turn
+from cim.route.http.passwords import Match, Passwords, Turn
 from cim.route.http.sessions import SESSIONS, end_former_sessions, with_pages
-from cim.route.http.shapes import ACCOUNT, PASSWORD, USER_ID, Device
+from cim.route.http.shapes import PASSWORD, USER_ID, Device
 from cim.route.http.tokens import Tokens
-from cim.route.messages.accounts import KnownAccounts
 from cim.route.presence.directory import Directory
 from cim.tickets import TICKET_SECONDS, Ticket, make_ticket
+from cim.user_tokens import Bounds, UserScope
 from cim.web.declaring import Who, WithHeaders, http_call
-from cim.web.schema import Boolean, Id, Integer, Name, NewName, Nullable, Object, Optional, Schema, Text
+from cim.web.schema import Boolean, Id, Integer, Name, Nullable, Object, Optional, Schema, Text
 
 _SERVER = Object(
     {
@@ -80,16 +75,14 @@ _NOBODY = 0
 
 @frozen(kw_only=True, eq=False)
 class AccountsAPI:
-    """The calls about accounts, logins and tokens.
+    """The calls about logins and tokens.
 
-    :param policy: who may make accounts
     :param ticket_key: the key derived for "ticket"
     :param socket: the path at which the listener takes WebSockets to the only server; empty if it does not
     :param new_id: makes a unique id
     """
 
     _store: IStore
-    _known: KnownAccounts
     _logins: Logins
     _directory: Directory
     _passwords: Passwords
@@ -97,7 +90,6 @@ class AccountsAPI:
     _rates: Rates
     _tokens: Tokens
     _pages: PageLogins
-    _policy: AccountPolicy
     _ticket_key: bytes
     _socket: str
     _new_id: Callable[[], str]
@@ -105,60 +97,9 @@ class AccountsAPI:
     _metrics: Metrics
 
     @http_call(
-        "POST /v1/accounts",
-        who=Who.MAYBE_OPERATOR,
-        scope=Scope.USERS,
-        body={
-            "name": NewName(),
-            "password": PASSWORD,
-            "invitation": Optional(Text(128, about="The code of an invitation, where one is needed."), ""),
-        },
-        answers={201: ACCOUNT},
-        errors=(409,),
-        example={"name": "alice", "password": "correct horse"},
-    )
-    async def create_account(self, caller: Caller, name: str, password: str, invitation: str) -> dict[str, Any]:
-        """Create an account.
-
-        With an API key always, otherwise as the operator allows: 403 with the code `invitation-needed` if an invitation
-        is needed and none that is valid was given, 403 with the code `accounts-closed` if a key is needed. 409 if the
-        name is taken, or looks like one that is; that does not use up the invitation.
-        """
-        used = "" if caller.operator else await self._invited(caller.address, invitation)
-        if await self._store.accounts.named(name) is not None:
-            raise Conflict(TAKEN)
-        if not caller.operator:
-            self._rates.take("address-accounts", caller.address)
-        turn = OPERATORS if caller.operator else Turn(caller.address)
-        hashed = await self._passwords.hash(password, turn)
-        account = await self._store.credentials.create(name, hashed, used)
-        self._known.keep(account)
-        return {"id": account.id, "name": account.name}
-
-    async def _invited(self, address: str, code: str) -> str:
-        """Return the id of the invitation that somebody's account will use up; empty if none is needed."""
-        self._rates.take("address-calls", address)
-        if self._policy is AccountPolicy.OPEN:
-            return ""
-        if self._policy is AccountPolicy.KEY:
-            raise AccountsClosed()
-        if not code:
-            raise InvitationNeeded()
-        self._rates.take("address-invitations", address)
-        id = id_of(code)
-        try:
-            found = await self._store.invitation_codes.find(id)
-        except CIMError:
-            self._rates.give_back("address-invitations", address)
-            raise
-        # Before the name, of which strangers learn nothing here, and before the work of hashing.
-        check_usable(found)
-        self._rates.give_back("address-invitations", address)
-        return id
-
-    @http_call(
         "POST /v1/sessions",
         who=Who.MAYBE_USER,
+        needs=UserScope.READ,
         body={
             "name": Optional(Name("With `password`; or `id`.")),
             "id": Optional(Id(about="With `password`; or `name`.")),
@@ -186,7 +127,8 @@ class AccountsAPI:
     ) -> Any:
         """Log in.
 
-        With a password, or with a token or the page's cookie and no password. A session is reserved for 30 s at the
+        With a password, or with a token or the page's cookie and no password; what a bounded token gives is bounded
+        by it, in what may be done and until when. A session is reserved for 30 s at the
         server in the answer. A name that looks like that of the account will do; the answer has the account's own.
         403 with the code `suspended` if an operator has banned the account: `until` says when that ends, in ms since
         1970, null for never, and `reason` why.
@@ -206,6 +148,12 @@ class AccountsAPI:
         value = ""
         try:
             claimed = await self._claimed(caller, name, id, password)
+            bounds = caller.proven.bounds if caller.proven is not None else None
+            if bounds is not None and bounds.device:
+                if device not in (None, bounds.device):
+                    raise Forbidden("this token is for another device")
+                device = bounds.device
+            self._tokens.lasts(bounds)
             with ExitStack() as counted:
                 if password is None:
                     account, credential, root = await self._unrevoked(caller)
@@ -222,7 +170,7 @@ class AccountsAPI:
                 if not awaited():
                     # A client that gave up has maybe logged in elsewhere since: this login would end that session.
                     raise Unavailable("the client has gone before its login was made")
-                admission = await self._logins.login_native(account, device)
+                admission = await self._logins.login_native(account, device, bounds)
             await self._still_stands(caller, account, credential, device)
             if cookie:
                 value = await self._pages.log_in(
@@ -235,7 +183,7 @@ class AccountsAPI:
             raise
         self._metrics.login("ok")
         address = admission.address
-        ticket = Ticket(account.id, account.name, device, admission.owner)
+        ticket = Ticket(account.id, account.name, device, admission.owner, bounds is not None)
         said = {
             "user_id": account.id,
             "name": account.name,
@@ -252,12 +200,12 @@ class AccountsAPI:
         }
         if cookie:
             return self._pages.answer(caller.page, value, said)
-        return {**said, **self._token(account, credential.valid_from, admission.owner, root)}
+        return {**said, **self._token(account, credential.valid_from, admission.owner, root, bounds)}
 
-    def _token(self, account: Account, valid_from: int, owner: str, root: str) -> dict[str, Any]:
+    def _token(self, account: Account, valid_from: int, owner: str, root: str, bounds: Bounds | None) -> dict[str, Any]:
         return {
-            "token": self._tokens.issue(account, valid_from, owner, root),
-            "token_expires_in": self._tokens.seconds,
+            "token": self._tokens.issue(account, valid_from, owner, root, bounds=bounds),
+            "token_expires_in": self._tokens.lasts(bounds),
         }
 
     async def _claimed(self, caller: Caller, name: str | None, id: int | None, password: str | None) -> Account | None:
@@ -286,6 +234,7 @@ class AccountsAPI:
             raise Unauthorized("the token was revoked: log in again")
         if credential.ban is not None:
             raise Banned.of(credential.ban)
+        await self._tokens.confirm_made(caller.proven)
         return caller.account, credential, caller.proven.root
 
     async def _still_stands(self, caller: Caller, account: Account, credential: Credential, device: str) -> None:
@@ -299,6 +248,12 @@ class AccountsAPI:
         if present is None or issued < present.valid_from:
             await self._logins.end_sessions(account.id, device)
             raise Unauthorized("the account has changed: log in again")
+        if caller.proven is not None:
+            try:
+                await self._tokens.confirm_made(caller.proven)
+            except Unauthorized:
+                await self._logins.end_sessions(account.id, device)
+                raise
 
     async def _proven(
         self,
@@ -320,7 +275,7 @@ class AccountsAPI:
             counted.enter_context(self._rates.attempt("user-logins", (asked, address)))
             credential = await self._store.credentials.credential(account.id if account is not None else _NOBODY)
             # As much work without a credential.
-            stored = credential.password if credential is not None else None
+            stored = (credential.password or None) if credential is not None else None
             match = await self._passwords.match(stored, password, Turn(address, attempt.first))
         except CIMError:
             attempt.unseen()
@@ -338,7 +293,7 @@ class AccountsAPI:
                 await self._store.credentials.rehash(account.id, credential.password, hashed)
         return account, credential
 
-    @http_call("GET /v1/sessions", answers={200: SESSIONS})
+    @http_call("GET /v1/sessions", needs=UserScope.ACCOUNT, answers={200: SESSIONS})
     async def own_sessions(self, caller: Caller) -> dict[str, Any]:
         """List the devices on which the user is logged in.
 
@@ -391,7 +346,7 @@ class AccountsAPI:
                 credential = await self._store.credentials.credential(user)
                 if credential is not None and proven.issued < credential.valid_from:
                     raise Unauthorized("the token was revoked: log in again")
-                stored = credential.password if credential is not None else None
+                stored = (credential.password or None) if credential is not None else None
                 match = await self._passwords.match(stored, password, turn)
                 if credential is None or match is Match.WRONG:
                     raise Forbidden("the current password is wrong")
@@ -411,4 +366,4 @@ class AccountsAPI:
         if caller.page:
             value = await self._pages.begin(caller.account, proven.device, valid_from, proven.owner, proven)
             return self._pages.answer(caller.page, value)
-        return self._token(caller.account, valid_from, proven.owner, "")
+        return self._token(caller.account, valid_from, proven.owner, "", proven.bounds)

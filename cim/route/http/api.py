@@ -29,7 +29,9 @@ from cim.route.http.groups import INVITE, GroupsAPI
 from cim.route.http.invitation_codes import InvitationCodesAPI
 from cim.route.http.lists import Lists
 from cim.route.http.messages import MessagesAPI
+from cim.route.http.new_accounts import NewAccountsAPI
 from cim.route.http.online_names import OnlineNames
+from cim.route.http.own_users import OwnUsersAPI
 from cim.route.http.page_logins import PageLogins
 from cim.route.http.passwords import MAX_BYTES, Passwords
 from cim.route.http.reset_codes import ResetCodesAPI
@@ -49,6 +51,8 @@ from cim.web.serving import CallResource
 
 APIS = (
     AccountsAPI,
+    NewAccountsAPI,
+    OwnUsersAPI,
     UsersAPI,
     MessagesAPI,
     GroupsAPI,
@@ -159,15 +163,26 @@ def v1_of(
     :param random_bytes: returns that many random bytes, fit for secrets
     """
     store, clock = route.store, route.reactor
-    tokens = Tokens(settings.token_key, store.credentials, clock, new_id, settings.token_hours, time=store.clock)
+    tokens = Tokens(
+        settings.token_key,
+        store.credentials,
+        clock,
+        new_id,
+        settings.token_hours,
+        time=store.clock,
+        made=store.user_tokens,
+    )
     store.on_epoch(tokens.forget_all)
     pages = PageLogins(tokens, store.page_logins, route.logins)
     names = OnlineNames(route.presence)
     lists = Lists(route.rates, metrics.refused)
     apis = (
+        NewAccountsAPI(
+            store=store, known=route.accounts, passwords=passwords, rates=route.rates, policy=settings.accounts
+        ),
+        OwnUsersAPI(store=store, known=route.accounts, logins=route.logins, tokens=tokens),
         AccountsAPI(
             store=store,
-            known=route.accounts,
             logins=route.logins,
             directory=route.directory,
             passwords=passwords,
@@ -175,7 +190,6 @@ def v1_of(
             attempts=Attempts(clock, settings.password_limits, metrics.refused),
             tokens=tokens,
             pages=pages,
-            policy=settings.accounts,
             ticket_key=settings.ticket_key,
             socket=settings.socket,
             new_id=new_id,

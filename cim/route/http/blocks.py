@@ -13,6 +13,7 @@ from cim.route.http.shapes import USER_ID
 from cim.route.messages.delivery import Delivery
 from cim.route.presence.blocks import Blocks
 from cim.route.presence.presence import Presence
+from cim.user_tokens import UserScope
 from cim.web.declaring import http_call
 from cim.web.schema import Array, Id, Object
 from cim.wire import cim_pb2, native
@@ -30,7 +31,7 @@ class BlocksAPI:
     _presence: Presence
     _delivery: Delivery
 
-    @http_call("GET /v1/blocks", answers={200: _BLOCKS})
+    @http_call("GET /v1/blocks", needs=UserScope.ACCOUNT, answers={200: _BLOCKS})
     async def blocked(self, caller: Caller) -> dict[str, Any]:
         """List whom the user blocks."""
         return {"users": list(await self._store.blocked(caller.account.id))}

@@ -12,6 +12,7 @@ from cim.errors import Forbidden
 from cim.interfaces import IStore
 from cim.route.http.access import Caller
 from cim.route.http.messages import MESSAGE, message_shown
+from cim.route.http.own_users import EXTERNAL, USER_TOKEN, external_shown, token_shown
 from cim.route.http.sessions import SESSION, sessions_shown
 from cim.route.http.shapes import GROUP_ID, MORE, ROLE, USER_ID, WHEN, WHERE, ConversationName, Position
 from cim.route.messages.accounts import KnownAccounts
@@ -33,6 +34,8 @@ _STORED = Object(
         ),
         "blocked": Array(Id(), "Whom the user blocks."),
         "sessions": Array(SESSION, "The newest last."),
+        "external_ids": Array(EXTERNAL, "What back ends and issuers call the user."),
+        "tokens": Array(USER_TOKEN, "Those that back ends made."),
     },
     "StoredUser",
 )
@@ -75,6 +78,8 @@ class ExportAPI:
             ],
             "blocked": list(await self._store.blocks.blocked(id)),
             "sessions": sessions_shown(await self._store.sessions.sessions(id))["sessions"],
+            "external_ids": [*map(external_shown, await self._store.external_ids.linked(id))],
+            "tokens": [*map(token_shown, await self._store.user_tokens.listed(id))],
         }
 
     @http_call(

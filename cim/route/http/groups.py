@@ -18,6 +18,7 @@ from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.grouping import Grouping
 from cim.route.messages.inviting import Inviting
 from cim.route.presence.blocks import Blocks
+from cim.user_tokens import UserScope
 from cim.web.declaring import Who, WithStatus, http_call
 from cim.web.schema import Array, Boolean, Choice, Integer, NewName, Object, Optional, Text
 
@@ -125,6 +126,7 @@ class GroupsAPI:
 
     @http_call(
         "POST /v1/groups",
+        needs=UserScope.GROUPS,
         body={
             "name": NewName(),
             "open": Optional(Boolean("Anyone may join."), False),
@@ -186,6 +188,7 @@ class GroupsAPI:
 
     @http_call(
         "PATCH /v1/groups/{id}",
+        needs=UserScope.GROUPS,
         path={"id": GROUP_ID},
         body=EDITED,
         answers={200: GROUP},
@@ -237,6 +240,7 @@ class GroupsAPI:
 
     @http_call(
         "PUT /v1/groups/{id}/members/{user}",
+        needs=UserScope.GROUPS,
         who=Who.USER_OR_OPERATOR,
         scope=Scope.GROUPS,
         path={"id": GROUP_ID, "user": USER_ID},
@@ -319,6 +323,7 @@ class GroupsAPI:
 
     @http_call(
         "DELETE /v1/groups/{id}/members/{user}",
+        needs=UserScope.GROUPS,
         path={"id": GROUP_ID, "user": USER_ID},
         answers={204: None},
         errors=(404, 409),

@@ -24,6 +24,7 @@ from cim.route.messages.limits import Key
 from cim.route.messages.reading import HEADS, NO_MEMBERS, NO_REVISIONS, Reading
 from cim.route.messages.receipts import Receipts
 from cim.route.messages.sending import Outgoing, Sending
+from cim.user_tokens import UserScope
 from cim.web.declaring import Who, WithStatus, http_call
 from cim.web.problem import encode
 from cim.web.schema import Array, Base64, Boolean, Choice, Id, Integer, Nullable, Object, Optional, Text
@@ -137,6 +138,7 @@ class MessagesAPI:
 
     @http_call(
         "POST /v1/messages",
+        needs=UserScope.SEND,
         who=Who.USER_OR_OPERATOR,
         scope=Scope.SEND,
         body={
@@ -271,6 +273,7 @@ class MessagesAPI:
 
     @http_call(
         "PUT /v1/conversations/{conversation}/read",
+        needs=UserScope.READ,
         path={"conversation": ConversationName()},
         body={"position": Position()},
         answers={204: None},

@@ -1,5 +1,8 @@
 """Tokens for `/v1`: they prove with each call that a user has logged in.
 
+A token may be bounded: it says what may be done with it, and all that is issued from it ends with it. One that a back
+end made is kept in the store until it ends or is revoked.
+
 A token is valid only if it was issued no earlier than its user's credential says (`valid_from`). That is looked up once
 per `KEPT_SECONDS` for each user, so this route may accept a token revoked through another route for that long, but not
 in calls that could undo what the change gave (`confirm`).
@@ -8,7 +11,8 @@ in calls that could undo what the change gave (`confirm`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from attrs import frozen
 
@@ -18,15 +22,19 @@ from twisted.internet.task import deferLater
 
 from cim.cache import Cache
 from cim.errors import Unauthorized
-from cim.interfaces import ICredentials, IStoreClock
+from cim.interfaces import ICredentials, IStoreClock, IUserTokens
 from cim.model import ID_LIMIT, Account
 from cim.signed import sign, verify
+from cim.user_tokens import ALL, Bounds, UserScope, UserToken, scopes_of, words_of
 
 #: How long a look-up of a user's credential is cached, in seconds.
 KEPT_SECONDS = 3.0
 KEPT_USERS = 100_000
 #: The audience of tokens that are good in a cookie alone.
 PAGE = "page"
+#: The audience of tokens that are bounded, so that routes of earlier releases refuse them.
+BOUNDED = "bounded"
+_REVOKED = "the token was revoked: log in again"
 #: How much the routes' clocks may differ: revoking tokens also revokes those issued this far ahead.
 SKEW_MS = 60_000
 
@@ -39,6 +47,7 @@ class Proven:
     :param owner: the owner token of the login that it came with; empty for tokens of earlier releases
     :param root: the owner token of the login with a password that it goes back to, by however many logins with tokens
     :param device: which the token of a cookie is for; empty for others
+    :param bounds: what bounds it, and all that is issued from it; None for nothing
     """
 
     account: Account
@@ -46,6 +55,12 @@ class Proven:
     owner: str = ""
     root: str = ""
     device: str = ""
+    bounds: Bounds | None = None
+
+    @property
+    def scopes(self) -> frozenset[UserScope]:
+        """What it may do."""
+        return ALL if self.bounds is None else self.bounds.scopes
 
 
 class Tokens:
@@ -64,24 +79,76 @@ class Tokens:
         hours: float = 12,
         *,
         time: IStoreClock,
+        made: IUserTokens,
     ) -> None:
         self._key = key
         self._credentials = credentials
+        self._made = made
         self._clock = clock
         self._time = time
         self._new_id = new_id
         self.seconds = int(hours * 3600)
         # From when each user's tokens are valid.
         self._kept: Cache[int, float] = Cache(clock.seconds, KEPT_SECONDS, KEPT_USERS)
+        # Whether a token that a back end made is there, by its user and id.
+        self._there: Cache[tuple[int, str], bool] = Cache(clock.seconds, KEPT_SECONDS, KEPT_USERS)
 
-    def issue(self, account: Account, valid_from: int, owner: str, root: str = "", device: str = "") -> str:
+    def lasts(self, bounds: Bounds | None) -> int:
+        """Return for how many seconds a token lasts that is issued now.
+
+        :raises Unauthorized: what bounds it has ended
+        """
+        if bounds is None:
+            return self.seconds
+        left = bounds.ends // 1000 - self._time.now() // 1000
+        if left <= 0:
+            raise Unauthorized("it has expired, please log in again")
+        return min(left, self.seconds)
+
+    def issue(
+        self,
+        account: Account,
+        valid_from: int,
+        owner: str,
+        root: str = "",
+        device: str = "",
+        bounds: Bounds | None = None,
+    ) -> str:
         """Return a new token.
 
         :param valid_from: of the user's credential, since other routes' clocks may be ahead of ours
         :param owner: the owner token of the login that it comes with
         :param root: of the token that it is made for; empty if that was a password
         :param device: makes it good for that device, in a cookie alone
+        :param bounds: of what it is made from
         """
+        return self._signed(account, valid_from, owner, root, device, bounds, self.lasts(bounds))
+
+    async def make(
+        self, account: Account, seconds: int, device: str, scopes: frozenset[UserScope], valid_from: int
+    ) -> tuple[UserToken, str] | None:
+        """Return a new token that a back end makes for a user, and its text; None if there is no such account.
+
+        :param valid_from: of the user's credential
+        :raises Conflict: the user has too many
+        """
+        now = self._time.now()
+        made = UserToken(self._new_id(), now, (now // 1000 + seconds) * 1000, device, scopes)
+        if not await self._made.keep(account.id, made):
+            return None
+        bounds = Bounds(made.ends, scopes, device, made.id)
+        return made, self._signed(account, valid_from, "", made.id, "", bounds, seconds)
+
+    def _signed(
+        self,
+        account: Account,
+        valid_from: int,
+        owner: str,
+        root: str,
+        device: str,
+        bounds: Bounds | None,
+        seconds: int,
+    ) -> str:
         now = self._time.now()
         issued = max(now, valid_from)
         claims = {
@@ -90,13 +157,16 @@ class Tokens:
             "own": owner,
             "iat": issued // 1000,
             "ims": issued,
-            "exp": now // 1000 + self.seconds,
+            "exp": now // 1000 + seconds,
             "jti": self._new_id(),
         }
         if root:
             claims["root"] = root
         if device:
             claims |= {"aud": PAGE, "dev": device}
+        if bounds is not None:
+            claims |= {"aud": BOUNDED, "end": bounds.ends, "scp": words_of(bounds.scopes)}
+            claims |= {"dev": bounds.device, "tok": bounds.token}
         return sign(self._key, claims)
 
     async def check(self, text: str, *, page: bool = False) -> Proven:
@@ -105,9 +175,10 @@ class Tokens:
         :param page: whether it is that of a cookie
         :raises Unauthorized: the token is not signed with our key, or expired, or revoked
         """
-        claims = verify(self._key, text, self._time.now() / 1000, PAGE if page else None)
+        claims = verify(self._key, text, self._time.now() / 1000, *((PAGE,) if page else ("", BOUNDED)))
         subject, name, issued, owner, root = (claims.get(claim) for claim in ("sub", "name", "ims", "own", "root"))
-        device = claims.get("dev")
+        bounds = _bounds(claims) if claims.get("aud") == BOUNDED else None
+        device = claims.get("dev") if bounds is None else ""
         if not (isinstance(subject, str) and subject.isascii() and subject.isdigit() and len(subject) <= 16):
             raise Unauthorized()
         user = int(subject)
@@ -115,12 +186,14 @@ class Tokens:
             raise Unauthorized()
         owner = owner if isinstance(owner, str) else ""
         root = root if isinstance(root, str) else owner
-        proven = Proven(Account(user, name), issued, owner, root, device if isinstance(device, str) else "")
+        proven = Proven(Account(user, name), issued, owner, root, device if isinstance(device, str) else "", bounds)
         valid_from = self._kept.get(user)
         if valid_from is None:
-            await self.confirm(proven)
+            await self._confirm_issued(proven)
         else:
             _check_issued(proven, valid_from)
+        if bounds is not None and bounds.token and not self._there.get((user, bounds.token)):
+            await self.confirm_made(proven)
         return proven
 
     def age(self, proven: Proven) -> float:
@@ -132,6 +205,22 @@ class Tokens:
 
         :raises Unauthorized: it was revoked
         """
+        await self._confirm_issued(proven)
+        await self.confirm_made(proven)
+
+    async def confirm_made(self, proven: Proven) -> None:
+        """Look up whether the token is there at this moment that a back end made and from which this one was issued.
+
+        :raises Unauthorized: it was revoked
+        """
+        made = (proven.account.id, proven.bounds.token) if proven.bounds is not None else None
+        if made is not None and made[1] and not await self._there.look_up(made, self._find):
+            raise Unauthorized(_REVOKED)
+
+    async def _find(self, made: tuple[int, str]) -> bool:
+        return await self._made.find(*made) is not None
+
+    async def _confirm_issued(self, proven: Proven) -> None:
         _check_issued(proven, await self._kept.look_up(proven.account.id, self._look_up))
 
     async def _look_up(self, user: int) -> float:
@@ -167,12 +256,30 @@ class Tokens:
     def forget_all(self) -> None:
         """Forget all cached credentials: the store may have gone back."""
         self._kept.clear()
+        self._there.clear()
 
     def forget(self, user: int) -> None:
         """Forget the cached credential of a user: it has changed."""
         self._kept.forget(user)
 
+    async def revoke_made(self, user: int, id: str) -> bool:
+        """Revoke a token that a back end made, with all that was issued from it; return whether it was there.
+
+        Sessions are not ended by that.
+        """
+        revoked = bool(await self._made.revoke(user, id))
+        self._there.forget((user, id))
+        return revoked
+
 
 def _check_issued(proven: Proven, valid_from: float) -> None:
     if proven.issued < valid_from:
-        raise Unauthorized("the token was revoked: log in again")
+        raise Unauthorized(_REVOKED)
+
+
+def _bounds(claims: Mapping[str, Any]) -> Bounds:
+    """Return what the claims of a bounded token say."""
+    ends, scopes, device, token = (claims.get(claim) for claim in ("end", "scp", "dev", "tok"))
+    if not (type(ends) is int and isinstance(scopes, list) and isinstance(device, str) and isinstance(token, str)):
+        raise Unauthorized()
+    return Bounds(ends, scopes_of(word for word in scopes if isinstance(word, str)), device, token)

@@ -30,7 +30,7 @@ from cim.server.links.fences import Fences
 from cim.server.links.groups import GroupIndex, groups_in
 from cim.server.links.rechecks import Rechecks
 from cim.server.links.submissions import Submissions
-from cim.server.sessions.table import Session, Sessions
+from cim.server.sessions.table import Session, SessionBounds, Sessions
 from cim.supervision import Loop
 from cim.wire.link_pb2 import (
     Closed,
@@ -256,6 +256,9 @@ class Uplink:
                 beside=reserve.beside,
                 native=reserve.native,
                 groups=groups_in(reserve) if reserve.grouped else None,
+                bounds=SessionBounds(frozenset(reserve.scopes), self._clock.seconds() + reserve.lasts_ms / 1000)
+                if reserve.bounded
+                else None,
             )
         except CIMError:
             self._answer(link, reserve.call, "invalid")

@@ -17,7 +17,7 @@ from attrs import define
 from twisted.internet.interfaces import IReactorTime
 
 from cim.daemon.metrics import Metrics
-from cim.errors import BadFrame, BadLogin, CIMError, InvalidField, ProtocolViolation, TooLarge, Unauthorized
+from cim.errors import BadFrame, BadLogin, CIMError, Forbidden, InvalidField, ProtocolViolation, TooLarge, Unauthorized
 from cim.model import Place
 from cim.server.links.rechecks import Rechecks
 from cim.server.links.send_order import SendOrder
@@ -27,6 +27,7 @@ from cim.server.sessions.asked import Asked
 from cim.server.sessions.shared_packet import SharedPacket
 from cim.server.sessions.table import Connection, Session, Sessions
 from cim.tickets import read_ticket
+from cim.user_tokens import UserScope
 from cim.wire import native, positions
 from cim.wire.cim_pb2 import Hello, Packet, Welcome
 from cim.wire.native import PING, PONG, goodbye_packet
@@ -197,7 +198,16 @@ class NativeSession(Session):
         serve = _SERVED.get(kind)
         if serve is None:
             raise BadFrame(f"only servers may send a packet with `{kind}`")
+        if self.bounds is not None and (needed := NEEDED.get(kind)) and needed not in self.bounds.scopes:
+            self._refuse_scope(packet, kind, needed)
+            return
         serve(self, packet, body)
+
+    def _refuse_scope(self, packet: Packet, kind: str, needed: UserScope) -> None:
+        client_id = packet.send.client_id[: native.MAX_CLIENT_ID]
+        conversation = getattr(getattr(packet, kind), "conversation", "")[:64]
+        self._side.metrics.refused("scope")
+        self.refuse(Forbidden(f"your token may not do that: it lacks the scope `{needed}`"), client_id, conversation)
 
     def _keep(self, body: bytes) -> None:
         # A packet that was read together with the one that stopped the reading waits, too.
@@ -234,7 +244,8 @@ class NativeSession(Session):
             ticket = read_ticket(side.ticket_key, hello.ticket, side.place)
             if hello.device not in ("", ticket.device):
                 raise Unauthorized("the ticket is for another device")
-            if not side.sessions.claim_ticket(self, ticket.user, ticket.owner, ticket.device):
+            claimed = ticket.user, ticket.owner, ticket.device
+            if not side.sessions.claim_ticket(self, *claimed, bounded=ticket.bounded):
                 raise Unauthorized("the ticket was used before or has expired, please log in again")
         except Unauthorized as error:
             side.metrics.refused("bad-ticket")
@@ -439,4 +450,13 @@ _SERVED: dict[str, Callable[[NativeSession, Packet, bytes], None]] = {
     "pong": NativeSession._pong,
     "goodbye": NativeSession._goodbye,
     "hello": NativeSession._second_hello,
+}
+#: Kind of packet -> the scope that a bounded session needs for it; those that are not here need none.
+NEEDED: dict[str, UserScope] = {
+    "send": UserScope.SEND,
+    "typing": UserScope.SEND,
+    "received": UserScope.READ,
+    "read": UserScope.READ,
+    "sync": UserScope.READ,
+    "watch": UserScope.READ,
 }

@@ -39,6 +39,18 @@ class KnownGroups:
     epoch: int = 0
 
 
+@frozen
+class SessionBounds:
+    """What bounds a session that was opened by a bounded token.
+
+    :param scopes: what its user may do in it (cim.user_tokens)
+    :param ends: when it ends, in seconds on the clock
+    """
+
+    scopes: frozenset[str]
+    ends: float
+
+
 class Connection(Protocol):
     """What a session needs of the connection that carries it.
 
@@ -84,12 +96,14 @@ class Session:
         the server's index
     :ivar groups_version: the version of the change log as of which its groups were read
     :ivar live: whether it can be sent packets
+    :ivar bounds: what bounds it; None for nothing
     :ivar behind_since: since when pushes to it have been left out (seconds on the clock), 0 when none were
     """
 
     __slots__ = (
         "announced",
         "behind_since",
+        "bounds",
         "connection",
         "device",
         "groups",
@@ -123,6 +137,7 @@ class Session:
         self.groups_version = 0
         self.live = False
         self.behind_since = 0.0
+        self.bounds: SessionBounds | None = None
 
     @property
     def protocol(self) -> str:
@@ -201,6 +216,7 @@ class Reservation:
     :param beside: whether sessions on other devices stay
     :param native: whether it is claimed by a ticket, not by a guest's login frame
     :param groups: the user's groups; None when they are not known
+    :param bounds: what bounds the session; None for nothing
     """
 
     name: str
@@ -210,6 +226,7 @@ class Reservation:
     beside: bool = False
     native: bool = False
     groups: KnownGroups | None = None
+    bounds: SessionBounds | None = None
 
 
 class SessionObserver(Protocol):
@@ -269,6 +286,7 @@ class Sessions:
         beside: bool = False,
         native: bool = False,
         groups: KnownGroups | None = None,
+        bounds: SessionBounds | None = None,
     ) -> bool:
         """Let one connection claim a session of `user` within `seconds`; False when a live session is in the way.
 
@@ -286,7 +304,8 @@ class Sessions:
         # Removed first, so that the dict stays in the order of expiry.
         others = self._reservations.pop(user, [])
         kept = [other for other in others if other.device != device] if beside and others else []
-        kept.append(Reservation(name, owner, self._clock.seconds() + seconds, device, beside, native, groups))
+        expires = self._clock.seconds() + seconds
+        kept.append(Reservation(name, owner, expires, device, beside, native, groups, bounds))
         self._reservations[user] = kept
         return True
 
@@ -301,12 +320,19 @@ class Sessions:
         self._put(session, user, reservation)
         return reservation
 
-    def claim_ticket(self, session: Session, user: int, owner: str, device: str) -> bool:
+    def claim_ticket(self, session: Session, user: int, owner: str, device: str, *, bounded: bool = False) -> bool:
         """Give a native session the reservation for its ticket; False when there is none.
 
         The reservation is used up. Deliveries find the session from now on; routes are told with `announce`.
+
+        :param bounded: whether the session is to be a bounded one
         """
-        reservation = self._take(user, lambda held: held.native and held.owner == owner and held.device == device)
+
+        def fits(held: Reservation) -> bool:
+            same = held.owner == owner and held.device == device
+            return held.native and same and (held.bounds is not None) is bounded
+
+        reservation = self._take(user, fits)
         if reservation is None:
             return False
         self._put(session, user, reservation)
@@ -334,6 +360,7 @@ class Sessions:
     def _put(self, session: Session, user: int, reservation: Reservation) -> None:
         session.user = user
         session.name, session.owner, session.device = reservation.name, reservation.owner, reservation.device
+        session.bounds = reservation.bounds
         others = self.of(user)
         for other in others:
             if other.device == session.device or not reservation.beside:

@@ -24,23 +24,26 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from cim.errors import Conflict, Unavailable
+from cim.external_ids import ExternalId, Linked
 from cim.interfaces import IAccounts
 from cim.invitation_codes import check_usable
 from cim.model import ID_LIMIT, Account, ListedAccount, Listing
 from cim.names import LOOKS_TAKEN, TAKEN, comparison_form
 from cim.store.redis.changing import Changing, Decision, Facts, Words
+from cim.store.redis.external_ids import RedisExternalIds, external_key, lead, read_link
 from cim.store.redis.invitation_codes import read
 from cim.store.redis.keys import Key
 from cim.store.redis.names import INDEXED, NameForms, account_key, form_key, id_of_account, ids_of
 from cim.store.redis.people import People, member_of
 from cim.store.redis.sanctions import held
 from cim.store.redis.walking import walk
+from cim.store.rules.external_ids import LEADS_ELSEWHERE
 
 if TYPE_CHECKING:
     from cim.store.redis.connection import RedisConnection
@@ -50,18 +53,27 @@ _ID = re.compile(rb"[1-9][0-9]*")
 _UPSTREAM = re.compile(rb"%b([1-9][0-9]*)" % Key.ACCOUNT.encode())
 
 #: The numbers of a change's keys.
-_NAME, _BARE_NAME, _FORM, _ACCOUNT, _LAST, _CREDENTIAL, _GUESTS, _CODES, _CODE_USES, _PEOPLE = range(1, 11)
+_NAME, _BARE_NAME, _FORM, _ACCOUNT, _LAST, _CREDENTIAL, _GUESTS, _CODES, _CODE_USES, _PEOPLE, _EXTERNAL, _EXTERNALS = (
+    range(1, 13)
+)
+#: In the place of an external id, where there is none.
+_NONE = ExternalId("", "")
+_NOWHERE = Linked()
 _NAMES = Facts(0, 3, (2, "MGET", _NAME, 2, "MGET", _BARE_NAME, 2, "MGET", _FORM))
 
 
 @frozen
 class _Held:
-    """The values of our key for a name, of the bare name and of its form, and the last id given, 0 if not known."""
+    """The values of our key for a name, of the bare name and of its form, and the last id given, 0 if not known.
+
+    :param linked: what is known of the external id
+    """
 
     ours: bytes | None = None
     theirs: bytes | None = None
     form: bytes | None = None
     last: int = 0
+    linked: Linked = _NOWHERE
 
 
 def name_key(name: str) -> str:
@@ -74,13 +86,20 @@ class RedisAccounts:
     """Accounts that all routes share."""
 
     def __init__(
-        self, connection: RedisConnection, changing: Changing, forms: NameForms, people: People, schema: RedisSchema
+        self,
+        connection: RedisConnection,
+        changing: Changing,
+        forms: NameForms,
+        people: People,
+        schema: RedisSchema,
+        externals: RedisExternalIds,
     ) -> None:
         self._connection = connection
         self._changing = changing
         self._forms = forms
         self._people = people
         self._schema = schema
+        self._externals = externals
 
     def register(self, name: str) -> Deferred[Account]:
         """See IAccounts."""
@@ -197,12 +216,14 @@ class RedisAccounts:
         ((marked,), begun, upstream), _ = await self._changing.look("guests", keys, facts)
         return bool(begun or upstream) if marked is None else marked == b"1"
 
-    def create(self, name: str, password: str, invitation: str = "") -> Deferred[Account]:
+    def create(
+        self, name: str, password: str, invitation: str = "", external: ExternalId | None = None
+    ) -> Deferred[Account]:
         """Create an account with a credential; see ICredentials."""
-        return self._changing.operation("create_account", self._create(name, password, invitation))
+        return self._changing.operation("create_account", self._create(name, password, invitation, external))
 
-    async def _create(self, name: str, password: str, invitation: str) -> Account:
-        id, made = await self._find_or_make("create_account", name, password, invitation)
+    async def _create(self, name: str, password: str, invitation: str, external: ExternalId | None) -> Account:
+        id, made = await self._find_or_make("create_account", name, password, invitation, external)
         if not made:
             raise Conflict(TAKEN)
         return Account(id, name)
@@ -219,20 +240,31 @@ class RedisAccounts:
         return id if its_name == name.encode() else None
 
     async def _find_or_make(
-        self, operation: str, name: str, password: str | None = None, invitation: str = ""
+        self,
+        operation: str,
+        name: str,
+        password: str | None = None,
+        invitation: str = "",
+        external: ExternalId | None = None,
     ) -> tuple[int, bool]:
         """Return the id of a name, and whether its account was created now.
 
         :param password: the password hash for a new account; None for a guest
         :param invitation: the id of the invitation that it uses up; empty for none
+        :param external: what it is linked to
         :raises Conflict: there is none, and the name looks like that of another account
         """
         await self._schema.reached(INDEXED)
         held = _Held()
         while True:
-            made, held = await self._make(operation, name, password, invitation, held)
+            made, held = await self._make(operation, name, password, invitation, external, held)
             if made:
                 return made, True
+            if external is not None and held.linked.user:
+                linked, stale = await self._externals.found(external)
+                if linked.user and not stale:
+                    raise Conflict(LEADS_ELSEWHERE)
+                held = evolve(held, linked=linked)
             known = await self._known(name, held)
             if known is not None:
                 return known, False
@@ -240,7 +272,13 @@ class RedisAccounts:
                 raise Conflict(LOOKS_TAKEN)
 
     async def _make(
-        self, operation: str, name: str, password: str | None, invitation: str, held: _Held
+        self,
+        operation: str,
+        name: str,
+        password: str | None,
+        invitation: str,
+        external: ExternalId | None,
+        held: _Held,
     ) -> tuple[int, _Held]:
         """Create the account of a name if the name is free; return its id, or 0 and the values of its keys.
 
@@ -260,13 +298,17 @@ class RedisAccounts:
                 words += 4, "ZADD", _PEOPLE, 0, member_of(form, id)
 
         def decide(replies: Sequence[Any], now: int) -> Decision[tuple[int, _Held]]:
-            (ours,), (looks,), taken, past, begun, record, (theirs,), used = replies
+            (ours,), (looks,), taken, past, begun, record, (link,), (theirs,), used = replies
+            linked = read_link(link, now) if external is not None else _NOWHERE
             changed = (ours, looks) != (held.ours, held.form) or (
                 theirs != held.theirs and _UPSTREAM.fullmatch(theirs or b"")
             )
-            if changed or taken or past:
-                return Decision([], (0, _Held(ours, theirs, looks, int(past))))
+            if changed or taken or past or linked.user != held.linked.user:
+                return Decision([], (0, _Held(ours, theirs, looks, int(past), linked)))
             first: Words = [] if begun or password is None else [3, "SET", _GUESTS, 0]
+            if external is not None:
+                first += lead(_EXTERNAL, Linked(id, linked.gone))
+                first += 4, "HSET", _EXTERNALS, external.issuer, external.id
             if not invitation:
                 return Decision([*first, *words], (id, held))
             invited = check_usable(None if record is None else read(invitation, record, used), now)
@@ -276,8 +318,10 @@ class RedisAccounts:
         # The bare name may be some other key, which changes all the time.
         counts = held.theirs is None or _UPSTREAM.fullmatch(held.theirs) is not None
         free: list[str | int] = [2, "MGET", _NAME, 2, "MGET", _FORM, 2, "EXISTS", _ACCOUNT, 3, "@PAST", _LAST, id]
-        free += 2, "EXISTS", _LAST, 3, "HGET", _CODES, invitation, 2, "MGET", _BARE_NAME, 2, "HLEN", _CODE_USES
+        free += 2, "EXISTS", _LAST, 3, "HGET", _CODES, invitation, 2, "MGET", _EXTERNAL
+        free += 2, "MGET", _BARE_NAME, 2, "HLEN", _CODE_USES
         keys = [name_key(name), name, form_key(form), account_key(id), Key.LAST_ACCOUNT, Key.CREDENTIAL.of(id)]
         keys += [Key.GUESTS, Key.CODES, Key.CODE_USES.of(invitation), Key.PEOPLE]
-        guess = ([held.ours], [held.form], 0, 0, 1, None, [held.theirs], 0)
-        return await self._changing.change(operation, keys, Facts(6 + counts, 2 - counts, free), decide, guess)
+        keys += [external_key(external or _NONE), Key.EXTERNALS.of(id)]
+        guess = ([held.ours], [held.form], 0, 0, 1, None, [None], [held.theirs], 0)
+        return await self._changing.change(operation, keys, Facts(7 + counts, 2 - counts, free), decide, guess)

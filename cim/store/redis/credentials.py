@@ -19,6 +19,7 @@ from cim.model import Account, Credential, Sanction
 from cim.names import comparison_form
 from cim.store.redis.accounts import RedisAccounts, name_key
 from cim.store.redis.changing import Changing, Decision, Facts, Words
+from cim.store.redis.external_ids import RedisExternalIds, external_key, leave, read_externals
 from cim.store.redis.groups import RedisGroups
 from cim.store.redis.keys import Key
 from cim.store.redis.names import account_key, form_key, form_value, ids_of
@@ -27,7 +28,21 @@ from cim.store.redis.sanctions import held, record
 from cim.store.rules.sanctions import sanction
 
 if TYPE_CHECKING:
+    from cim.external_ids import ExternalId
     from cim.store.redis.connection import RedisConnection
+
+#: What goes with an account, all of it hashes, sorted sets and strings that are its own.
+_OF_USER = (
+    Key.EXTERNALS,
+    Key.CREDENTIAL,
+    Key.ACTIVITY,
+    Key.BLOCKED,
+    Key.INVITED,
+    Key.BLOCKERS,
+    Key.RESET,
+    Key.PAGES,
+    Key.TOKENS,
+)
 
 
 @implementer(ICredentials)
@@ -41,6 +56,7 @@ class RedisCredentials:
         accounts: RedisAccounts,
         people: People,
         groups: RedisGroups,
+        externals: RedisExternalIds,
     ) -> None:
         self._connection = connection
         self._clock = connection.clock
@@ -48,6 +64,7 @@ class RedisCredentials:
         self._accounts = accounts
         self._people = people
         self._groups = groups
+        self._externals = externals
 
     def credential(self, user: int) -> Deferred[Credential | None]:
         """See ICredentials."""
@@ -67,9 +84,11 @@ class RedisCredentials:
         with suppress(Unavailable):
             await self._people.put([user])
 
-    def create(self, name: str, password: str, invitation: str = "") -> Deferred[Account]:
+    def create(
+        self, name: str, password: str, invitation: str = "", external: ExternalId | None = None
+    ) -> Deferred[Account]:
         """See ICredentials."""
-        return self._accounts.create(name, password, invitation)
+        return self._accounts.create(name, password, invitation, external)
 
     def set_password(self, user: int, password: str, now: int, seen: int | None = None) -> Deferred[int | None]:
         """See ICredentials."""
@@ -151,52 +170,44 @@ class RedisCredentials:
         blocked = await self._connection.command("blocked", "HKEYS", Key.BLOCKED.of(user))
         await self._connection.commands("unblock", *(("HDEL", Key.BLOCKERS.of(int(one)), user) for one in blocked))
 
-        def decide(replies: Sequence[Any], now: int) -> Decision[bool]:
-            (held,), (looks,), there = replies
-            words: Words = [2, "DEL", 2] if held == str(user).encode() else []
-            alike = ids_of(looks)
-            if alike == (user,):
-                words += 2, "DEL", 5
-            elif user in alike:
-                words += 3, "SET", 5, form_value(set(alike) - {user})
-            # Devices' marks expire by themselves.
-            words += (
-                2,
-                "UNLINK",
-                3,
-                2,
-                "DEL",
-                4,
-                2,
-                "UNLINK",
-                6,
-                2,
-                "UNLINK",
-                7,
-                2,
-                "UNLINK",
-                8,
-                2,
-                "DEL",
-                9,
-                2,
-                "DEL",
-                11,
-            )
-            if form:
-                words += 3, "ZREM", 10, member_of(form, user)
-            words += 2, "DEL", 1
-            return Decision(words, bool(there))
-
         name = account.name if account is not None else ""
-        form = comparison_form(name)
-        of_user = (Key.ACTIVITY.of(user), Key.CREDENTIAL.of(user))
-        others = (Key.BLOCKED.of(user), Key.INVITED.of(user), Key.BLOCKERS.of(user))
-        last = (Key.RESET.of(user), Key.PEOPLE, Key.PAGES.of(user))
-        keys = (account_key(user), name_key(name), *of_user, form_key(form), *others, *last)
-        facts = Facts(3, 0, (2, "MGET", 2, 2, "MGET", 5, 2, "EXISTS", 1))
-        deleted = await self._changing.change("delete", keys, facts, decide)
+        deleted = None
+        while deleted is None:
+            deleted = await self._remove(user, name, await self._externals.of(user))
         # What it came into meanwhile.
         await self._groups.leave_all(user)
         await self._groups.lift_all(user)
         return deleted
+
+    async def _remove(self, user: int, name: str, externals: Sequence[ExternalId]) -> bool | None:
+        """Remove an account with what is its own; return whether it was there, None if its external ids have changed.
+
+        :param externals: its external ids
+        """
+        form = comparison_form(name)
+        # Devices' marks expire by themselves.
+        keys = [account_key(user), name_key(name), form_key(form), Key.PEOPLE, *(key.of(user) for key in _OF_USER)]
+        leading = len(keys) + 1
+        keys += map(external_key, externals)
+
+        def decide(replies: Sequence[Any], now: int) -> Decision[bool | None]:
+            (held,), (looks,), linked, there = replies
+            if read_externals(linked) != externals:
+                return Decision([], None)
+            words: Words = [2, "DEL", 2] if held == str(user).encode() else []
+            alike = ids_of(looks)
+            if alike == (user,):
+                words += 2, "DEL", 3
+            elif user in alike:
+                words += 3, "SET", 3, form_value(set(alike) - {user})
+            for key, _ in enumerate(_OF_USER, 5):
+                words += 2, "UNLINK", key
+            for key, external in enumerate(externals, leading):
+                words += leave(key, external, now)
+            if form:
+                words += 3, "ZREM", 4, member_of(form, user)
+            words += 2, "DEL", 1
+            return Decision(words, bool(there))
+
+        facts = Facts(4, 0, (2, "MGET", 2, 2, "MGET", 3, 2, "HGETALL", 5, 2, "EXISTS", 1))
+        return await self._changing.change("delete", keys, facts, decide)

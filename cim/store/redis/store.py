@@ -21,6 +21,7 @@ from cim.store.redis.conversations import RedisConversations
 from cim.store.redis.credentials import RedisCredentials
 from cim.store.redis.edits import note_all_edits
 from cim.store.redis.followers import RedisFollowers
+from cim.store.redis.external_ids import RedisExternalIds
 from cim.store.redis.groups import RedisGroups
 from cim.store.redis.invitation_codes import RedisInvitationCodes
 from cim.store.redis.invitations import RedisInvitations
@@ -30,6 +31,7 @@ from cim.store.redis.people import People
 from cim.store.redis.reset_codes import RedisResetCodes
 from cim.store.redis.schema import RedisSchema
 from cim.store.redis.sessions import RedisSessions
+from cim.store.redis.user_tokens import RedisUserTokens
 from cim.store.space import Space, Usage
 
 if TYPE_CHECKING:
@@ -69,7 +71,8 @@ class RedisStore(Service):
         people = People(connection, changing)
         steps = (forms.index_all, lambda: note_all_edits(connection), people.put_all)
         self._schema = RedisSchema(connection, changing, steps, clock)
-        self.accounts = RedisAccounts(connection, changing, forms, people, self._schema)
+        self.external_ids = RedisExternalIds(changing)
+        self.accounts = RedisAccounts(connection, changing, forms, people, self._schema, self.external_ids)
         self.sessions = RedisSessions(connection, changing)
         self._space = Space(clock, "Redis' memory", lambda: Deferred.fromCoroutine(memory_usage(connection)))
         self.conversations = RedisConversations(connection, retention, no_space=self._space.full, random=random)
@@ -80,7 +83,8 @@ class RedisStore(Service):
         self.invitation_codes = RedisInvitationCodes(connection, changing)
         self.reset_codes = RedisResetCodes(connection, changing)
         self.page_logins = RedisPageLogins(connection, changing)
-        self.credentials = RedisCredentials(connection, changing, self.accounts, people, self.groups)
+        self.user_tokens = RedisUserTokens(changing)
+        self.credentials = RedisCredentials(connection, changing, self.accounts, people, self.groups, self.external_ids)
 
     def startService(self) -> None:
         """Start connecting; Redis need not be there yet."""

@@ -15,12 +15,14 @@ from cim.model import Account, Credential, Sanction
 from cim.names import TAKEN
 from cim.store.rules.sanctions import sanction
 from cim.store.sqlite.accounts import find_account, make_account
+from cim.store.sqlite.external_ids import leave_externals, put_external
 from cim.store.sqlite.groups import leave_some
 from cim.store.sqlite.invitation_codes import use_invitation
 from cim.store.sqlite.restrictions import lift_all
 from cim.store.sqlite.sanctions import held
 
 if TYPE_CHECKING:
+    from cim.external_ids import ExternalId
     from cim.store.sqlite.threads import Sqlite
 
 #: How many groups one step of deleting an account leaves.
@@ -71,7 +73,9 @@ class SqliteCredentials:
 
         return self._sqlite.read("credential", work)
 
-    def create(self, name: str, password: str, invitation: str = "") -> Deferred[Account]:
+    def create(
+        self, name: str, password: str, invitation: str = "", external: ExternalId | None = None
+    ) -> Deferred[Account]:
         """See ICredentials."""
         now = self._now()
 
@@ -82,6 +86,8 @@ class SqliteCredentials:
             if invitation:
                 use_invitation(connection, invitation, now)
             connection.execute("INSERT INTO credential VALUES (?, ?, 0)", (account.id, password))
+            if external is not None:
+                put_external(connection, account.id, external, now)
             return account
 
         return self._sqlite.write("create_account", work)
@@ -140,6 +146,7 @@ class SqliteCredentials:
         return Deferred.fromCoroutine(self._delete(user))
 
     async def _delete(self, user: int) -> bool:
+        now = self._now()
         # The account last, so that the next attempt finds what a failed one left behind.
         while await self._sqlite.write("delete", lambda connection: leave_some(connection, user, STEP)):
             pass
@@ -155,6 +162,7 @@ class SqliteCredentials:
             connection.execute("DELETE FROM invitation WHERE user = ?", (user,))
             connection.execute("DELETE FROM stored WHERE user = ?", (user,))
             lift_all(connection, "user", user)
+            leave_externals(connection, user, now)
             return connection.execute("DELETE FROM account WHERE id = ?", (user,)).rowcount > 0
 
         return await self._sqlite.write("delete", work)

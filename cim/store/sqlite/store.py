@@ -21,6 +21,7 @@ from cim.store.sqlite.clock import SqliteClock
 from cim.store.sqlite.conversations import SqliteConversations
 from cim.store.sqlite.credentials import SqliteCredentials
 from cim.store.sqlite.followers import SqliteFollowers
+from cim.store.sqlite.external_ids import SqliteExternalIds
 from cim.store.sqlite.groups import SqliteGroups
 from cim.store.sqlite.invitation_codes import SqliteInvitationCodes
 from cim.store.sqlite.invitations import SqliteInvitations
@@ -29,6 +30,7 @@ from cim.store.sqlite.reset_codes import SqliteResetCodes
 from cim.store.sqlite.sessions import LocalSessions
 from cim.store.sqlite.tables import STORE
 from cim.store.sqlite.threads import SqliteThreads
+from cim.store.sqlite.user_tokens import SqliteUserTokens
 
 
 @implementer(IStore)
@@ -70,6 +72,8 @@ class SqliteStore(Service):
         self.invitation_codes = SqliteInvitationCodes(self._threads, now)
         self.reset_codes = SqliteResetCodes(self._threads, now)
         self.page_logins = SqlitePageLogins(self._threads, now)
+        self.external_ids = SqliteExternalIds(self._threads, now)
+        self.user_tokens = SqliteUserTokens(self._threads, now)
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         index_names(connection)

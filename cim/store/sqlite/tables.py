@@ -243,6 +243,16 @@ _DOORS = (
         talk INTEGER NOT NULL, user INTEGER NOT NULL, actor INTEGER NOT NULL, at INTEGER NOT NULL,
         PRIMARY KEY (talk, user)) STRICT, WITHOUT ROWID""",
     "CREATE INDEX talk_ban_of_user ON talk_ban (user)",
+    # External ids: user NULL and when the account was deleted, while that is remembered.
+    """CREATE TABLE external_id (
+        digest TEXT PRIMARY KEY, user INTEGER REFERENCES account (id) ON DELETE CASCADE, issuer TEXT NOT NULL,
+        id TEXT NOT NULL, gone INTEGER NOT NULL DEFAULT 0, UNIQUE (user, issuer)) STRICT, WITHOUT ROWID""",
+    # Tokens made by API keys: times in ms since 1970, scopes separated by spaces.
+    """CREATE TABLE user_token (
+        user INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE, id TEXT NOT NULL, made INTEGER NOT NULL,
+        ends INTEGER NOT NULL, device TEXT NOT NULL, scopes TEXT NOT NULL, PRIMARY KEY (user, id))
+        STRICT, WITHOUT ROWID""",
+    "CREATE INDEX user_token_by_end ON user_token (ends)",
 )
 
 

@@ -22,7 +22,8 @@ from cim.route.http.access import Access, Caller
 from cim.route.http.api import APIS
 from cim.route.http.api_keys import LOOK_SECONDS, APIKeys
 from cim.route.http.tokens import Proven
-from cim.web.declaring import Who, calls_of
+from cim.user_tokens import UserScope
+from cim.web.declaring import USERS, Who, calls_of
 from cim.web.operations import nowhere
 from tests.harness.spawning import private_file
 from tests.route.http.api_case import KEY, PASSWORD, APICase
@@ -48,6 +49,13 @@ class ScopeTests(APICase):
     SCOPES = {
         "POST /v1/messages": Scope.SEND,
         "POST /v1/accounts": Scope.USERS,
+        "POST /v1/users/{id}/tokens": Scope.USERS,
+        "GET /v1/users/{id}/tokens": Scope.READ,
+        "DELETE /v1/users/{id}/tokens/{token}": Scope.USERS,
+        "GET /v1/admin/external-ids": Scope.READ,
+        "GET /v1/admin/users/{id}/external-ids": Scope.READ,
+        "PUT /v1/admin/users/{id}/external-ids": Scope.USERS,
+        "DELETE /v1/admin/users/{id}/external-ids": Scope.USERS,
         "GET /v1/users": Scope.READ,
         "GET /v1/users/{id}": Scope.READ,
         "GET /v1/online": Scope.READ,
@@ -167,7 +175,8 @@ class CallerTests(SynchronousTestCase):
         request = DummyRequest([b""])
         request.requestHeaders.addRawHeader(b"authorization", b"Bearer token")
         for who in Who:
-            admitted = maybeDeferred(access, request, SimpleNamespace(who=who, scope=None))
+            needs = UserScope.READ if who in USERS else None
+            admitted = maybeDeferred(access, request, SimpleNamespace(who=who, scope=None, needs=needs))
             if who in (Who.OPERATOR, Who.CLUSTER, Who.GUEST):
                 self.failureResultOf(admitted, Forbidden)
             else:

@@ -151,9 +151,9 @@ class NewPasswordTests(APICase):
         logins = self.cluster.routes[1].logins
         admit = logins.login_native
 
-        async def meanwhile(account, device):
+        async def meanwhile(account, device, bounds):
             self.ok("PUT", "/v1/password", CHANGE, token=self.logins["phone"]["token"])
-            return await admit(account, device)
+            return await admit(account, device, bounds)
 
         logins.login_native = meanwhile
         body = {"name": "alice", "password": PASSWORD, "device": "late"}

@@ -13,6 +13,7 @@ from cim.model import Account, Credential
 from cim.route.http import tokens
 from cim.route.http.tokens import KEPT_SECONDS, SKEW_MS, Tokens
 from cim.signed import sign, verify
+from cim.user_tokens import ALL, Bounds, UserScope
 
 ALICE = Account(5, "张三")
 
@@ -34,6 +35,28 @@ class Credentials:
         return succeed(None)
 
 
+class Made:
+    """Keeps the tokens that back ends make, and counts look-ups."""
+
+    def __init__(self):
+        self.kept = {}
+        self.looks = 0
+
+    def keep(self, user, token):
+        """See IUserTokens."""
+        self.kept[user, token.id] = token
+        return succeed(True)
+
+    def find(self, user, id):
+        """See IUserTokens."""
+        self.looks += 1
+        return succeed(self.kept.get((user, id)))
+
+    def revoke(self, user, id):
+        """See IUserTokens."""
+        return succeed(self.kept.pop((user, id), None) is not None)
+
+
 class Time:
     """The time of a store, by a clock."""
 
@@ -45,7 +68,7 @@ class Time:
         return int(self.clock.seconds() * 1000)
 
 
-class TokenTests(SynchronousTestCase):
+class TokenCase(SynchronousTestCase):
     """Tests with a clock."""
 
     def setUp(self):
@@ -54,10 +77,18 @@ class TokenTests(SynchronousTestCase):
         self.credentials = Credentials()
         self.credentials.of[5] = Credential("x", 0)
         ids = itertools.count()
-        self.tokens = Tokens(b"k" * 32, self.credentials, self.clock, lambda: str(next(ids)), 1, time=Time(self.clock))
+        self.made = Made()
+        time = Time(self.clock)
+        self.tokens = Tokens(
+            b"k" * 32, self.credentials, self.clock, lambda: str(next(ids)), 1, time=time, made=self.made
+        )
 
     def check(self, text):
         return Deferred.fromCoroutine(self.tokens.check(text))
+
+
+class TokenTests(TokenCase):
+    """Tokens that users logged in for."""
 
     def test_a_token_proves_its_user_and_when_it_was_issued(self):
         proven = self.successResultOf(self.check(self.tokens.issue(ALICE, 0, "owner", "root")))
@@ -139,7 +170,8 @@ class TokenTests(SynchronousTestCase):
 
     def test_the_table_is_bounded(self):
         self.patch(tokens, "KEPT_USERS", 10)
-        self.tokens = Tokens(b"k" * 32, self.credentials, self.clock, lambda: "id", 1, time=Time(self.clock))
+        time = Time(self.clock)
+        self.tokens = Tokens(b"k" * 32, self.credentials, self.clock, lambda: "id", 1, time=time, made=self.made)
         for user in range(1, 30):
             self.credentials.of[user] = Credential("x", 0)
             self.successResultOf(self.check(self.tokens.issue(Account(user, "x"), 0, "owner")))
@@ -148,3 +180,65 @@ class TokenTests(SynchronousTestCase):
         self.assertEqual(len(self.credentials.looks), looks)
         self.successResultOf(self.check(self.tokens.issue(Account(1, "x"), 0, "owner")))
         self.assertEqual(len(self.credentials.looks), looks + 1)
+
+
+class BoundedTests(TokenCase):
+    """Tokens that back ends made, and what is issued from them."""
+
+    def make(self, seconds=60, device="", scopes=ALL):
+        return self.successResultOf(Deferred.fromCoroutine(self.tokens.make(ALICE, seconds, device, scopes, 0)))
+
+    def test_what_bounds_it_goes_from_token_to_token(self):
+        kept, text = self.make(7200, "web", frozenset((UserScope.READ,)))
+        for _ in range(3):
+            proven = self.successResultOf(self.check(text))
+            self.assertEqual(proven.bounds, Bounds(kept.ends, frozenset((UserScope.READ,)), "web", kept.id))
+            self.assertEqual((proven.account, proven.root, proven.device), (ALICE, kept.id, ""))
+            self.assertEqual(proven.scopes, {UserScope.READ})
+            text = self.tokens.issue(ALICE, 0, "owner", proven.root, bounds=proven.bounds)
+        self.clock.advance(3601)
+        self.failureResultOf(self.check(text), Unauthorized)
+
+    def test_none_ends_later(self):
+        kept, text = self.make(60)
+        self.assertEqual(kept.ends, 1_700_000_060_000)
+        self.clock.advance(59)
+        bounds = self.successResultOf(self.check(text)).bounds
+        self.assertEqual(self.tokens.lasts(bounds), 1)
+        issued = self.tokens.issue(ALICE, 0, "owner", bounds=bounds)
+        self.successResultOf(self.check(issued))
+        self.clock.advance(1)
+        for ended in (text, issued):
+            self.failureResultOf(self.check(ended), Unauthorized)
+        self.assertRaises(Unauthorized, self.tokens.lasts, bounds)
+        self.assertRaises(Unauthorized, self.tokens.issue, ALICE, 0, "owner", bounds=bounds)
+
+    def test_a_revoked_one_ends_all_that_came_of_it(self):
+        kept, text = self.make()
+        issued = self.tokens.issue(ALICE, 0, "owner", bounds=self.successResultOf(self.check(text)).bounds)
+        other = self.make()[1]
+        self.assertTrue(self.successResultOf(Deferred.fromCoroutine(self.tokens.revoke_made(5, kept.id))))
+        self.assertFalse(self.successResultOf(Deferred.fromCoroutine(self.tokens.revoke_made(5, kept.id))))
+        for void in (text, issued):
+            self.failureResultOf(self.check(void), Unauthorized)
+        self.successResultOf(self.check(other))
+
+    def test_it_is_looked_up_once_for_a_while(self):
+        text = self.make()[1]
+        for _ in range(3):
+            self.successResultOf(self.check(text))
+        self.assertEqual(self.made.looks, 1)
+        self.made.kept.clear()
+        proven = self.successResultOf(self.check(text))
+        self.failureResultOf(Deferred.fromCoroutine(self.tokens.confirm(proven)), Unauthorized)
+        self.failureResultOf(self.check(text), Unauthorized)
+
+    def test_claims_that_cannot_be(self):
+        _, text = self.make()
+        claims = verify(b"k" * 32, text, None, tokens.BOUNDED)
+        changes = {"end": "1", "scp": "read", "dev": None, "tok": 5, "aud": [tokens.BOUNDED]}
+        for claim, value in (*changes.items(), ("end", True)):
+            self.failureResultOf(self.check(sign(b"k" * 32, {**claims, claim: value})), Unauthorized)
+        told = self.successResultOf(self.check(sign(b"k" * 32, {**claims, "scp": ["read", "fly", 7, None]})))
+        self.assertEqual(told.scopes, {UserScope.READ})
+        self.assertEqual(self.successResultOf(self.check(sign(b"k" * 32, {**claims, "scp": []}))).scopes, frozenset())
