@@ -767,6 +767,8 @@ class IFollowers(Interface):
 
     def following(name: str) -> Deferred[Following]:
         """Return how a follower fares."""
+
+
 class IExternalIds(Interface):
     """What others call accounts. Every method fails with StoreUnavailable likewise.
 

@@ -21,8 +21,8 @@ from cim.store.sqlite.blocks import SqliteBlocks
 from cim.store.sqlite.clock import SqliteClock
 from cim.store.sqlite.conversations import SqliteConversations
 from cim.store.sqlite.credentials import SqliteCredentials
-from cim.store.sqlite.followers import SqliteFollowers
 from cim.store.sqlite.external_ids import SqliteExternalIds
+from cim.store.sqlite.followers import SqliteFollowers
 from cim.store.sqlite.groups import SqliteGroups
 from cim.store.sqlite.invitation_codes import SqliteInvitationCodes
 from cim.store.sqlite.invitations import SqliteInvitations

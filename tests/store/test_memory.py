@@ -21,8 +21,8 @@ from tests.store.conversations_contract import ConversationsContract
 from tests.store.conversing import ALICE, BOB, DAY, RETENTION
 from tests.store.credentials_contract import CredentialsContract
 from tests.store.devices_contract import DevicesContract
-from tests.store.followers_contract import FollowersContract
 from tests.store.external_ids_contract import ExternalIdsContract
+from tests.store.followers_contract import FollowersContract
 from tests.store.groups_contract import GroupsContract
 from tests.store.history_contract import HISTORY, HistoryContract
 from tests.store.invitation_codes_contract import InvitationCodesContract

@@ -21,6 +21,7 @@ from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.grouping import MOST, Grouping, in_turns
 from cim.route.messages.inviting import Inviting
 from cim.route.presence.blocks import Blocks
+from cim.user_tokens import UserScope
 from cim.web.declaring import Who, http_call
 from cim.web.schema import Array, Choice, IdList, Integer, Nullable, Object, Optional, Text
 from cim.wire.error_table import row_of
@@ -77,6 +78,7 @@ class GroupModerationAPI:
 
     @http_call(
         "PUT /v1/groups/{id}/mute",
+        needs=UserScope.GROUPS,
         who=Who.USER_OR_OPERATOR,
         scope=Scope.GROUPS,
         path={"id": GROUP_ID},
@@ -96,6 +98,7 @@ class GroupModerationAPI:
 
     @http_call(
         "DELETE /v1/groups/{id}/mute",
+        needs=UserScope.GROUPS,
         who=Who.USER_OR_OPERATOR,
         scope=Scope.GROUPS,
         path={"id": GROUP_ID},
@@ -109,6 +112,7 @@ class GroupModerationAPI:
 
     @http_call(
         "PUT /v1/groups/{id}/members/{user}/mute",
+        needs=UserScope.GROUPS,
         who=Who.USER_OR_OPERATOR,
         scope=Scope.GROUPS,
         path={"id": GROUP_ID, "user": USER_ID},
@@ -128,6 +132,7 @@ class GroupModerationAPI:
 
     @http_call(
         "DELETE /v1/groups/{id}/members/{user}/mute",
+        needs=UserScope.GROUPS,
         who=Who.USER_OR_OPERATOR,
         scope=Scope.GROUPS,
         path={"id": GROUP_ID, "user": USER_ID},
@@ -166,6 +171,7 @@ class GroupModerationAPI:
 
     @http_call(
         "PUT /v1/groups/{id}/bans/{user}",
+        needs=UserScope.GROUPS,
         who=Who.USER_OR_OPERATOR,
         scope=Scope.GROUPS,
         path={"id": GROUP_ID, "user": USER_ID},
@@ -186,6 +192,7 @@ class GroupModerationAPI:
 
     @http_call(
         "DELETE /v1/groups/{id}/bans/{user}",
+        needs=UserScope.GROUPS,
         who=Who.USER_OR_OPERATOR,
         scope=Scope.GROUPS,
         path={"id": GROUP_ID, "user": USER_ID},
@@ -203,6 +210,7 @@ class GroupModerationAPI:
 
     @http_call(
         "DELETE /v1/groups/{id}",
+        needs=UserScope.GROUPS,
         path={"id": GROUP_ID},
         answers={200: LEFT},
         errors=(404,),
@@ -218,6 +226,7 @@ class GroupModerationAPI:
 
     @http_call(
         "POST /v1/groups/{id}/members",
+        needs=UserScope.GROUPS,
         who=Who.USER_OR_OPERATOR,
         scope=Scope.GROUPS,
         path={"id": GROUP_ID},

@@ -20,8 +20,8 @@ from cim.store.redis.connection import RedisConnection
 from cim.store.redis.conversations import RedisConversations
 from cim.store.redis.credentials import RedisCredentials
 from cim.store.redis.edits import note_all_edits
-from cim.store.redis.followers import RedisFollowers
 from cim.store.redis.external_ids import RedisExternalIds
+from cim.store.redis.followers import RedisFollowers
 from cim.store.redis.groups import RedisGroups
 from cim.store.redis.invitation_codes import RedisInvitationCodes
 from cim.store.redis.invitations import RedisInvitations

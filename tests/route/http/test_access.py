@@ -67,6 +67,8 @@ class ScopeTests(APICase):
         "DELETE /v1/admin/users/{id}": Scope.USERS,
         "PUT /v1/admin/users/{id}/suspension": Scope.USERS,
         "DELETE /v1/admin/users/{id}/suspension": Scope.USERS,
+        "PUT /v1/admin/users/{id}/ban": Scope.MODERATE,
+        "DELETE /v1/admin/users/{id}/ban": Scope.MODERATE,
         "GET /v1/admin/conversations/{conversation}": Scope.ADMIN,
         "POST /v1/admin/users/{id}/reset-code": Scope.USERS,
         "POST /v1/admin/users/{id}/erase": Scope.USERS,
