@@ -211,6 +211,7 @@ class IStore(Interface):
     groups: IGroups = Attribute("The groups.")
     invitations: IInvitations = Attribute("The invitations to groups.")
     blocks: IBlocks = Attribute("Whom users block.")
+    muted_users: IMutedUsers = Attribute("Whom operators mute.")
     credentials: ICredentials = Attribute("The credentials.")
     invitation_codes: IInvitationCodes = Attribute("The invitation codes, with which accounts are made.")
     reset_codes: IResetCodes = Attribute("The reset codes, with which a forgotten password is replaced.")
@@ -340,12 +341,13 @@ class IConversations(Interface):
     def append(items: Sequence[Append]) -> Deferred[list[Appended | CIMError]]:
         """Append messages in the given order; each has its own result, and one that fails does not affect the others.
 
-        Each message is checked, in this order, for its sender's rights, for being a repetition, for `after`, and for
-        the text that it refers to or recalls. Only a message that passes all checks changes anything.
+        Each message is checked, in this order, for its sender's rights, for being a repetition, for a mute, for
+        `after`, and for the text that it refers to or recalls. Only a message that passes all checks changes anything.
 
         - The same client_id of the same sender in the conversation within 24 hours and the last 10,000 messages is the
           same message: it gets the same answer as the first time, whatever else is wrong with it, but Conflict if its
           digest differs.
+        - Muted if its sender is muted, unless it is a recall.
         - With `after`, it is stored only if that message of the same sender is remembered as stored (for as long as
           repetitions are), or was stored earlier in this call; otherwise OutOfOrder.
         - A message that a policy refused (`fate`) is remembered like one that was stored, and Refused is the answer to
@@ -815,3 +817,23 @@ class IUserTokens(Interface):
 
     def revoke(user: int, id: str) -> Deferred[bool]:
         """Remove a token; False if it is not there."""
+
+
+class IMutedUsers(Interface):
+    """Whom operators mute. Every method fails with StoreUnavailable when the store is unavailable.
+
+    What a muted user says is refused by `IConversations.append`. A mute goes with the account.
+    """
+
+    def mute(user: int, *, seconds: float = 0, reason: str = "") -> Deferred[Sanction]:
+        """Mute a user, in the place of an earlier mute. It ends by the store's steady time.
+
+        :param seconds: for how long; 0 for good
+        :param reason: for the user
+        """
+
+    def unmute(user: int) -> Deferred[bool]:
+        """End the mute of a user; False if there is none."""
+
+    def mutes(users: Collection[int]) -> Deferred[Mapping[int, Sanction]]:
+        """Return the mutes of those of some users who are muted."""

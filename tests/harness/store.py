@@ -26,6 +26,7 @@ from cim.store.sqlite.followers import SqliteFollowers
 from cim.store.sqlite.groups import SqliteGroups
 from cim.store.sqlite.invitation_codes import SqliteInvitationCodes
 from cim.store.sqlite.invitations import SqliteInvitations
+from cim.store.sqlite.muted_users import SqliteMutedUsers
 from cim.store.sqlite.page_logins import SqlitePageLogins
 from cim.store.sqlite.reset_codes import SqliteResetCodes
 from cim.store.sqlite.sessions import LocalSessions
@@ -101,6 +102,7 @@ class MemoryStore(Service):
         self.followers = SqliteFollowers(sqlite, now)
         self.invitations = SqliteInvitations(sqlite, now)
         self.blocks = SqliteBlocks(sqlite)
+        self.muted_users = SqliteMutedUsers(sqlite, now)
         self.credentials = SqliteCredentials(sqlite, now)
         self.invitation_codes = SqliteInvitationCodes(sqlite, now)
         self.reset_codes = SqliteResetCodes(sqlite, now)

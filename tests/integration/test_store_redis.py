@@ -38,6 +38,7 @@ from tests.store.history_contract import HISTORY, HistoryContract
 from tests.store.invitation_codes_contract import InvitationCodesContract
 from tests.store.invitations_contract import InvitationsContract
 from tests.store.moderation_contract import GroupModerationContract
+from tests.store.muted_users_contract import MutedUsersContract
 from tests.store.order_contract import OrderContract
 from tests.store.page_logins_contract import PageLoginsContract
 from tests.store.people_contract import PeopleContract
@@ -53,6 +54,16 @@ class RedisStoreTests(StoreContract, DevicesContract, RedisCase):
 
 class RedisBlocksTests(BlocksContract, RedisCase):
     pass
+
+
+class RedisMutedUsersTests(MutedUsersContract, RedisCase):
+    settings = {"appendonly": "no"}
+
+    async def kept_mutes(self):
+        ends = await self.command("ZCARD", Key.MUTED_ENDS)
+        kept = await self.command("HVALS", Key.MUTED)
+        self.assertEqual(ends, sum(not one.startswith(b"0 ") for one in kept))
+        return len(kept)
 
 
 class RedisInvitationsTests(InvitationsContract, RedisCase):

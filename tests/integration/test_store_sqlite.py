@@ -43,6 +43,7 @@ from tests.store.invitation_codes_contract import InvitationCodesContract
 from tests.store.invitations_contract import InvitationsContract
 from tests.store.looking import marks_of
 from tests.store.moderation_contract import GroupModerationContract
+from tests.store.muted_users_contract import MutedUsersContract
 from tests.store.order_contract import OrderContract
 from tests.store.page_logins_contract import PageLoginsContract
 from tests.store.people_contract import PeopleContract
@@ -148,6 +149,12 @@ class SqliteClockTests(ClockContract, SqliteCase):
 
 class SqliteBlocksTests(BlocksContract, SqliteCase):
     pass
+
+
+class SqliteMutedUsersTests(MutedUsersContract, SqliteCase):
+    async def kept_mutes(self):
+        with closing(sqlite3.connect(self.path)) as connection:
+            return connection.execute("SELECT count(*) FROM muted_user").fetchone()[0]
 
 
 class SqliteInvitationsTests(InvitationsContract, SqliteCase):

@@ -28,6 +28,7 @@ from tests.store.history_contract import HISTORY, HistoryContract
 from tests.store.invitation_codes_contract import InvitationCodesContract
 from tests.store.invitations_contract import ExpiringInvitationsContract
 from tests.store.moderation_contract import GroupModerationContract
+from tests.store.muted_users_contract import MutedUsersContract
 from tests.store.order_contract import Calls, OrderContract
 from tests.store.page_logins_contract import PageLoginsContract
 from tests.store.people_contract import PeopleContract
@@ -86,6 +87,11 @@ class MemoryStoreTests(StoreContract, DevicesContract, MemoryCase):
 
 class MemoryBlocksTests(BlocksContract, MemoryCase):
     pass
+
+
+class MemoryMutedUsersTests(MutedUsersContract, MemoryCase):
+    async def kept_mutes(self):
+        return self.store.database.execute("SELECT count(*) FROM muted_user").fetchone()[0]
 
 
 class MemoryInvitationsTests(ExpiringInvitationsContract, MemoryCase):

@@ -13,7 +13,7 @@ from cim.route.front.login import Logins
 from cim.route.guests.accounts import GuestAccounts
 from cim.route.http.access import Caller
 from cim.route.http.passwords import OPERATORS, Passwords
-from cim.route.http.sanctions import BAN, sanction_shown
+from cim.route.http.sanctions import BAN, MUTE, sanction_shown
 from cim.route.http.sessions import SESSIONS, sessions_shown
 from cim.route.http.shapes import MORE, PAGE, PASSWORD, USER_ID, WHERE, limit
 from cim.route.http.tokens import Tokens
@@ -30,6 +30,7 @@ _USER = Object(
         "password": Boolean("False for guests."),
         "suspended": Boolean("May not log in."),
         "ban": BAN,
+        "mute": MUTE,
         "online": Boolean("At a server that is linked to the route that answers."),
     },
     "ListedUser",
@@ -68,6 +69,7 @@ class AdminAPI:
         A page may have somewhat more than `limit` users, or few or none even if more follow.
         """
         listing = await self._store.accounts.listed(prefix=prefix, after=after, limit=limit)
+        mutes = await self._store.muted_users.mutes([one.account.id for one in listing.items])
         shown = [
             {
                 "id": one.account.id,
@@ -75,6 +77,7 @@ class AdminAPI:
                 "password": one.password,
                 "suspended": one.ban is not None,
                 "ban": sanction_shown(one.ban),
+                "mute": sanction_shown(mutes.get(one.account.id)),
                 "online": bool(self._presence.of(one.account.id)),
             }
             for one in listing.items

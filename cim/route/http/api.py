@@ -269,7 +269,7 @@ def v1_of(
             tokens=tokens,
             random_bytes=random_bytes,
         ),
-        SanctionsAPI(store=store, logins=route.logins, tokens=tokens),
+        SanctionsAPI(store=store, known=route.accounts, logins=route.logins, tokens=tokens),
     )
     return V1(apis, tokens, pages)
 

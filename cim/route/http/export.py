@@ -13,6 +13,7 @@ from cim.interfaces import IStore
 from cim.route.http.access import Caller
 from cim.route.http.messages import MESSAGE, message_shown
 from cim.route.http.own_users import EXTERNAL, USER_TOKEN, external_shown, token_shown
+from cim.route.http.sanctions import BAN, MUTE, sanction_shown
 from cim.route.http.sessions import SESSION, sessions_shown
 from cim.route.http.shapes import GROUP_ID, MORE, ROLE, USER_ID, WHEN, WHERE, ConversationName, Position
 from cim.route.messages.accounts import KnownAccounts
@@ -27,6 +28,8 @@ _STORED = Object(
         "name": Name(),
         "password": Boolean("False for guests."),
         "suspended": Boolean("May not log in."),
+        "ban": BAN,
+        "mute": MUTE,
         "groups": Array(Object({"group": GROUP_ID, "role": ROLE}, "Membership"), "The user's own."),
         "invitations": Array(
             Object({"group": GROUP_ID, "by": Id(about="Who invites."), "at": WHEN}, "InvitationToGroup"),
@@ -72,6 +75,8 @@ class ExportAPI:
             "name": account.name,
             "password": credential is not None,
             "suspended": credential is not None and credential.ban is not None,
+            "ban": sanction_shown(credential.ban if credential is not None else None),
+            "mute": sanction_shown((await self._store.muted_users.mutes([id])).get(id)),
             "groups": [{"group": one.group, "role": one.role.name.lower()} for one in memberships.members],
             "invitations": [
                 {"group": one.group, "by": one.by, "at": one.at} for one in await self._store.invitations.waiting(id)

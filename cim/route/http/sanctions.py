@@ -1,4 +1,4 @@
-"""`/v1/admin`: bans (docs/moderation.md)."""
+"""`/v1/admin`: bans and mutes (docs/moderation.md)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from cim.route.front.login import Logins
 from cim.route.http.access import Caller
 from cim.route.http.shapes import USER_ID, WHEN
 from cim.route.http.tokens import Tokens
+from cim.route.messages.accounts import KnownAccounts
 from cim.web.declaring import Who, http_call
 from cim.web.schema import Integer, Nullable, Object, Optional, Text
 
@@ -29,6 +30,7 @@ _MADE = Object(
     "Sanction",
 )
 BAN = Nullable(_MADE, "What keeps the user from logging in; null for nothing.")
+MUTE = Nullable(_MADE, "What keeps the user from saying anything; null for nothing.")
 _BODY = {
     "seconds": Optional(Integer(1, MAX_SECONDS, "For how long; for good if left out.")),
     "reason": Optional(Text(MAX_REASON, about="Why: the user is told.", printable=True), ""),
@@ -44,9 +46,10 @@ def sanction_shown(sanction: Sanction | None) -> dict[str, Any] | None:
 
 @frozen(kw_only=True, eq=False)
 class SanctionsAPI:
-    """The calls that keep users out, and let them in again."""
+    """The calls that keep users out or silent, and let them in or speak again."""
 
     _store: IStore
+    _known: KnownAccounts
     _logins: Logins
     _tokens: Tokens
 
@@ -80,6 +83,38 @@ class SanctionsAPI:
     async def unban(self, caller: Caller, id: int) -> None:
         """End the ban of a user."""
         await self._unban(id)
+
+    @http_call(
+        "PUT /v1/admin/users/{id}/mute",
+        who=Who.OPERATOR,
+        scope=Scope.MODERATE,
+        path={"id": USER_ID},
+        body=_BODY,
+        answers={200: _MADE},
+        errors=(404,),
+        example={"seconds": 3600, "reason": "calm down"},
+    )
+    async def mute(self, caller: Caller, id: int, seconds: int | None, reason: str) -> dict[str, Any] | None:
+        """Mute a user, or a guest, for a time or for good, in the place of an earlier mute.
+
+        Whatever it says is refused, by whatever way and in whatever conversation, edits and reactions, too, and it is
+        told until when, and why (403 `muted`). It can read, and recall what it has said.
+        """
+        await self._known.look(id)
+        return sanction_shown(await self._store.muted_users.mute(id, seconds=seconds or 0, reason=reason))
+
+    @http_call(
+        "DELETE /v1/admin/users/{id}/mute",
+        who=Who.OPERATOR,
+        scope=Scope.MODERATE,
+        path={"id": USER_ID},
+        answers={204: None},
+        errors=(404,),
+    )
+    async def unmute(self, caller: Caller, id: int) -> None:
+        """End the mute of a user."""
+        if not await self._store.muted_users.unmute(id):
+            raise NotFound("there is no such user, or it is not muted")
 
     @http_call(
         "PUT /v1/admin/users/{id}/suspension",

@@ -104,6 +104,15 @@ local function muted_by_group(member, all, own)
   if string.sub(member, 1, 1) == '0' and holds(all) then return '-muted all ' .. all .. ' ' end
 end
 
+-- Whether an operator mutes anybody: mostly nobody, and then no message is looked at.
+local muting = redis.call('EXISTS', MUTED) == 1
+
+-- Returns why a user may say nothing, or nil.
+local function muted_by_operator(user)
+  local ends, reason = string.match(redis.call('HGET', MUTED, user) or '', '^(%d+) %d+ (.*)$')
+  if ends == '0' or ends and tonumber(ends) > now then return '-muted operator ' .. ends .. ' ' .. reason end
+end
+
 local function append(stream, i)
   local sender, client_id, digest, body = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local dated = lift == 0 and ARGV[i + 4] or digits(ARGV[i + 4] + lift)
@@ -127,6 +136,7 @@ local function append(stream, i)
     floor = member and floor_of(member) or ''
     if member and (group[3] or group[4]) then muted = muted_by_group(member, group[3], group[4]) end
   end
+  if muting then muted = muted_by_operator(sender) or muted end
   local counters = COUNTERS .. tag
   local was = redis.call('HMGET', counters, 'log', 's:' .. sender, 'held', 'bytes')
   local last, total, counted, indexed = log_of(conversation, was[1])

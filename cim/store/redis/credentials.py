@@ -186,7 +186,8 @@ class RedisCredentials:
         """
         form = comparison_form(name)
         # Devices' marks expire by themselves.
-        keys = [account_key(user), name_key(name), form_key(form), Key.PEOPLE, *(key.of(user) for key in _OF_USER)]
+        keys = [account_key(user), name_key(name), form_key(form), Key.PEOPLE, Key.MUTED, Key.MUTED_ENDS]
+        keys += (key.of(user) for key in _OF_USER)
         leading = len(keys) + 1
         keys += map(external_key, externals)
 
@@ -200,14 +201,15 @@ class RedisCredentials:
                 words += 2, "DEL", 3
             elif user in alike:
                 words += 3, "SET", 3, form_value(set(alike) - {user})
-            for key, _ in enumerate(_OF_USER, 5):
+            for key, _ in enumerate(_OF_USER, 7):
                 words += 2, "UNLINK", key
             for key, external in enumerate(externals, leading):
                 words += leave(key, external, now)
+            words += 3, "HDEL", 5, user, 3, "ZREM", 6, user
             if form:
                 words += 3, "ZREM", 4, member_of(form, user)
             words += 2, "DEL", 1
             return Decision(words, bool(there))
 
-        facts = Facts(4, 0, (2, "MGET", 2, 2, "MGET", 3, 2, "HGETALL", 5, 2, "EXISTS", 1))
+        facts = Facts(4, 0, (2, "MGET", 2, 2, "MGET", 3, 2, "HGETALL", 7, 2, "EXISTS", 1))
         return await self._changing.change("delete", keys, facts, decide)

@@ -61,6 +61,8 @@ class Key(StrEnum):
     STOPPED = "cim:fs:"
     BLOCKED = "cim:b:"
     BLOCKERS = "cim:bb:"
+    MUTED = "cim:muted"
+    MUTED_ENDS = "cim:muted-ends"
 
     def of(self, tag: object) -> str:
         """Return the name of the key with a tag."""

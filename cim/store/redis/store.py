@@ -25,6 +25,7 @@ from cim.store.redis.followers import RedisFollowers
 from cim.store.redis.groups import RedisGroups
 from cim.store.redis.invitation_codes import RedisInvitationCodes
 from cim.store.redis.invitations import RedisInvitations
+from cim.store.redis.muted_users import RedisMutedUsers
 from cim.store.redis.names import NameForms
 from cim.store.redis.page_logins import RedisPageLogins
 from cim.store.redis.people import People
@@ -80,6 +81,7 @@ class RedisStore(Service):
         self.followers = RedisFollowers(connection)
         self.invitations = RedisInvitations(connection, changing)
         self.blocks = RedisBlocks(connection, changing)
+        self.muted_users = RedisMutedUsers(connection, changing)
         self.invitation_codes = RedisInvitationCodes(connection, changing)
         self.reset_codes = RedisResetCodes(connection, changing)
         self.page_logins = RedisPageLogins(connection, changing)

@@ -24,6 +24,7 @@ from cim.store.rules.clock import STEP_MS
 from cim.store.sqlite.blocks import blocks
 from cim.store.sqlite.followers import note_change
 from cim.store.sqlite.holdings import CHARGES, Rooms, count_all, hold, log_of, shrunk, trim_expired
+from cim.store.sqlite.muted_users import mute_of
 from cim.store.sqlite.quotas import Quotas
 from cim.store.sqlite.tables import RECALLED
 from cim.wire import conversations, native, positions
@@ -102,6 +103,8 @@ class Appending:
         earlier = self._earlier(connection, id, total, item, version, floor, now)
         if earlier is not None:
             return earlier
+        if (mute := mute_of(connection, item.sender, now)) is not None:
+            muted = muted_by(mute.until, "operator", mute.reason)
         if muted is not None and not item.recalls:
             raise muted
         if item.fate is Fate.ASKED:

@@ -74,7 +74,7 @@ def _accounts(connection: sqlite3.Connection) -> Iterator[str]:
         (highest,) = connection.execute(f"SELECT max(id) FROM {table}").fetchone()
         if highest is not None and (given is None or given < highest):
             yield f"{kind} {highest} has a higher id than the last that was given to one, {given or 0}"
-    for table in ("member", "block", "invitation", "stored", "talk_mute", "talk_ban"):
+    for table in ("member", "block", "invitation", "stored", "talk_mute", "talk_ban", "muted_user"):
         for (user,) in connection.execute(
             f"SELECT DISTINCT user FROM {table} WHERE user NOT IN (SELECT id FROM account)"
         ):

@@ -163,6 +163,7 @@ class SqliteCredentials:
             connection.execute("DELETE FROM stored WHERE user = ?", (user,))
             lift_all(connection, "user", user)
             leave_externals(connection, user, now)
+            connection.execute("DELETE FROM muted_user WHERE user = ?", (user,))
             return connection.execute("DELETE FROM account WHERE id = ?", (user,)).rowcount > 0
 
         return await self._sqlite.write("delete", work)

@@ -253,6 +253,9 @@ _DOORS = (
         ends INTEGER NOT NULL, device TEXT NOT NULL, scopes TEXT NOT NULL, PRIMARY KEY (user, id))
         STRICT, WITHOUT ROWID""",
     "CREATE INDEX user_token_by_end ON user_token (ends)",
+    """CREATE TABLE muted_user (
+        user INTEGER PRIMARY KEY, until INTEGER NOT NULL, reason TEXT NOT NULL, since INTEGER NOT NULL) STRICT""",
+    "CREATE INDEX muted_user_by_end ON muted_user (until)",
 )
 
 

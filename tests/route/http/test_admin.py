@@ -17,6 +17,9 @@ CALLS = (
     ("DELETE", "/v1/admin/users/{}", None, 204),
 )
 
+#: As most users are.
+UNHARMED = {"suspended": False, "ban": None, "mute": None}
+
 
 class AccessTests(APICase):
     """Tests of who may call."""
@@ -64,7 +67,7 @@ class UsersTests(APICase):
         self.online("alice")
         rows = (alice, True, True), (alan, True, False), (guest, False, False)
         wanted = [
-            {"id": one.id, "name": one.name, "password": password, "suspended": False, "ban": None, "online": online}
+            {"id": one.id, "name": one.name, "password": password, "online": online, **UNHARMED}
             for one, password, online in rows
         ]
         self.assertCountEqual(self.listed(), wanted)

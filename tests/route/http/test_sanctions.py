@@ -1,4 +1,4 @@
-"""Tests of operators' bans."""
+"""Tests of operators' bans and mutes."""
 
 from __future__ import annotations
 
@@ -119,3 +119,61 @@ class BansTests(SanctionsCase):
         ):
             self.problem("PUT", f"{self.path}/ban", body, key=MODERATOR, status=400, code="invalid")
         self.assertIsNone(self.listed()["ban"])
+
+
+class MutesTests(SanctionsCase):
+    def setUp(self):
+        super().setUp()
+        self.bob = self.user("bob")
+        self.token = self.log_in("alice", device="api")["token"]
+
+    def mute(self, **body):
+        return self.ok("PUT", f"{self.path}/mute", body, key=MODERATOR)
+
+    def message(self, client_id, **fields):
+        return {"to_user": self.bob.id, "client_id": client_id, "text": "hello", **fields}
+
+    def refused(self, client_id, *, key=None, **fields):
+        proof = {"key": key} if key else {"token": self.token}
+        return self.problem(
+            "POST", "/v1/messages", self.message(client_id, **fields), status=403, code="muted", **proof
+        )
+
+    def test_what_is_refused_and_what_is_told(self):
+        said = self.ok("POST", "/v1/messages", self.message("a"), token=self.token, status=201)["position"]
+        mute = self.mute(seconds=3600, reason="calm down")
+        self.assertEqual(mute["until"] - mute["since"], 3_600_000)
+        for fields in ({}, {"kind": "EDIT", "ref": said}, {"kind": "REACTION", "ref": said, "text": "+"}):
+            told = self.refused("b", **fields)
+            self.assertEqual((told["until"], told["reason"]), (mute["until"], "calm down"))
+            self.assertTrue(told["detail"].endswith("by an operator: calm down"))
+        # Nor does a back end say it for the user, whatever its key.
+        for key in (KEY, USERS):
+            self.refused("c", key=key, from_user=self.alice.id)
+        recall = self.message("d", kind="RECALL", ref=said, text="")
+        self.ok("POST", "/v1/messages", recall, token=self.token, status=201)
+        self.assertEqual((self.listed()["mute"], self.listed()["suspended"]), (mute, False))
+        self.assertEqual(self.ok("GET", f"{self.path}/stored", key=KEY)["mute"], mute)
+
+    def test_how_it_ends(self):
+        self.mute(seconds=3600)
+        self.clock.advance(3601)
+        self.ok("POST", "/v1/messages", self.message("a"), token=self.token, status=201)
+        self.problem("DELETE", f"{self.path}/mute", key=MODERATOR, status=404, code="not-found")
+        self.mute()
+        self.assertIsNone(self.refused("b")["until"])
+        self.ok("DELETE", f"{self.path}/mute", key=MODERATOR, status=204)
+        self.assertIsNone(self.listed()["mute"])
+        self.ok("POST", "/v1/messages", self.message("b"), token=self.token, status=201)
+
+    def test_guests_and_nobody(self):
+        guest = self.successResultOf(self.store.accounts.register("guest"))
+        self.ok("PUT", f"/v1/admin/users/{guest.id}/mute", key=MODERATOR)
+        for method in ("PUT", "DELETE"):
+            path = f"/v1/admin/users/{guest.id + 50}/mute"
+            self.problem(method, path, key=MODERATOR, status=404, code="not-found")
+
+    def test_scopes(self):
+        for method in ("PUT", "DELETE"):
+            self.problem(method, f"{self.path}/mute", key=USERS, status=403, code="forbidden")
+            self.problem(method, f"{self.path}/mute", token=self.token, status=403, code="forbidden")
