@@ -77,6 +77,7 @@ class Metrics:
     :ivar messages_out: messages written to users' sessions; callers add to it
     :ivar internal_errors: unexpected exceptions; CountingErrors adds to it
     :ivar sessions: returns the number of sessions by wire generation; a daemon that has sessions sets it
+    :ivar parts: returns which parts of the daemon are well; whoever knows its health sets it
     :ivar seconds: returns the seconds of the clock by which calls are timed
     """
 
@@ -87,6 +88,7 @@ class Metrics:
         self.messages_out = 0
         self.internal_errors = 0
         self.sessions: Callable[[], Mapping[str, int]] = dict
+        self.parts: Callable[[], Mapping[str, bool]] = dict
         self.seconds: Callable[[], float] = monotonic
         self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
         #: By how many seconds the clock of this machine is ahead of others', by whose they are.
@@ -203,6 +205,11 @@ class Metrics:
         for generation, number in self.sessions().items():
             sessions.add_metric((generation,), number)
         yield sessions
+
+        parts = GaugeMetricFamily("cim_healthy", "Whether a part is well, as /health has it.", labels=("part",))
+        for part, well in self.parts().items():
+            parts.add_metric((part,), well)
+        yield parts
 
         skew = GaugeMetricFamily(
             "cim_clock_skew_seconds", "How far the clock of this machine is ahead of another.", labels=("peer",)

@@ -81,7 +81,7 @@ def internal_only(key: str | None, metrics: Metrics, where: Where = nowhere) -> 
 
 
 class Operations:
-    """The calls for the health and the metrics of a daemon.
+    """The calls for the health and the metrics of a daemon; the metrics tell of its health, too.
 
     :param health: returns the present health of its parts
     """
@@ -89,6 +89,7 @@ class Operations:
     def __init__(self, health: Callable[[], Health], metrics: Metrics) -> None:
         self._health = health
         self._metrics = metrics
+        metrics.parts = lambda: {name: not reason for name, reason in health().parts.items()}
 
     @http_call("GET /health", who=Who.ANYONE)
     def health(self, caller: str) -> Content:

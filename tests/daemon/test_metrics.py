@@ -40,6 +40,7 @@ class MetricsTests(SynchronousTestCase):
         counting.stopService()
         Logger(observer=log).failure("too late", Failure(ValueError()))
         metrics.sessions = lambda: {"w1": 2, "w2": 7}
+        metrics.parts = lambda: {"store": True, "links": False}
         metrics.gauge("links", "Links now.", lambda: 4)
         metrics.login("ok")
         metrics.login("repeat")
@@ -58,6 +59,8 @@ class MetricsTests(SynchronousTestCase):
             (2, "cim_internal_errors_total", {}),
             (2, "cim_sessions", {"generation": "w1"}),
             (7, "cim_sessions", {"generation": "w2"}),
+            (1, "cim_healthy", {"part": "store"}),
+            (0, "cim_healthy", {"part": "links"}),
             (4, "cim_links", {}),
             (2, "cim_logins_total", {"outcome": "ok"}),
             (1, "cim_logins_total", {"outcome": "repeat"}),
