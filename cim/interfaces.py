@@ -41,6 +41,8 @@ if TYPE_CHECKING:
         Memberships,
         Page,
         Place,
+        Report,
+        Reported,
         Reserved,
         Restrictions,
         Role,
@@ -212,6 +214,7 @@ class IStore(Interface):
     invitations: IInvitations = Attribute("The invitations to groups.")
     blocks: IBlocks = Attribute("Whom users block.")
     muted_users: IMutedUsers = Attribute("Whom operators mute.")
+    reports: IReports = Attribute("Which messages users reported.")
     credentials: ICredentials = Attribute("The credentials.")
     invitation_codes: IInvitationCodes = Attribute("The invitation codes, with which accounts are made.")
     reset_codes: IResetCodes = Attribute("The reset codes, with which a forgotten password is replaced.")
@@ -837,3 +840,41 @@ class IMutedUsers(Interface):
 
     def mutes(users: Collection[int]) -> Deferred[Mapping[int, Sanction]]:
         """Return the mutes of those of some users who are muted."""
+
+
+class IReports(Interface):
+    """Which messages users reported. Every method fails with StoreUnavailable when the store is unavailable.
+
+    How many are kept, and for how long, is bounded (cim.store.rules.reports): the oldest closed ones make room.
+    """
+
+    def make(report: Report) -> Deferred[Reported]:
+        """Keep a report; its `id` and `at` are made. Another one of the same message by the same user is not kept.
+
+        Fails with RateLimited if too many are open, of the user or of all.
+        """
+
+    def report(id: int) -> Deferred[Report | None]:
+        """Return a report."""
+
+    def listed(*, open: bool, after: str = "", limit: int) -> Deferred[Listing[Report]]:
+        """Return those that are open, the oldest first, or those that are closed, the newest first.
+
+        :param after: where another call ended; anything else fails with InvalidField
+        """
+
+    def made(user: int) -> Deferred[Sequence[Report]]:
+        """Return those that a user made, the oldest first."""
+
+    def close(id: int, by: str, note: str) -> Deferred[Report | None]:
+        """Close a report, and return it; one that is closed stays as it is. None if there is none.
+
+        :param by: the name of the API key
+        :param note: for operators
+        """
+
+    def forget(user: int) -> Deferred[None]:
+        """Remove those that a user made, as the deletion of an account does."""
+
+    def forget_said(user: int) -> Deferred[None]:
+        """Remove those of what a user said."""

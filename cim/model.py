@@ -556,6 +556,51 @@ class Credential:
     ban: Sanction | None = None
 
 
+@frozen
+class Report:
+    """That a user reported a message to the operators, with a copy of what it said then.
+
+    :param position: where the message is in the conversation
+    :param sender: who said it, and when (ms since 1970)
+    :param text: what it said; the beginning, if it is longer than a copy may be
+    :param cut: whether it said more
+    :param size: bytes of data that went with the text, of which there is no copy
+    :param reason: why, by the reporter
+    :param at: when it was made, ms since 1970 of the store's steady time, as all that follows
+    :param closed: when an operator closed it; 0 while it is open
+    :param by: the name of the API key with which it was closed
+    :param note: what the operator noted
+    """
+
+    reporter: int
+    conversation: str
+    position: str
+    sender: int
+    sender_name: str
+    sent_at: int
+    text: str
+    cut: bool = field(converter=bool)
+    content_type: str
+    size: int
+    reason: str
+    id: int = 0
+    at: int = 0
+    closed: int = 0
+    by: str = ""
+    note: str = ""
+
+
+@frozen
+class Reported:
+    """The result of reporting a message.
+
+    :param repeated: whether the reporter had reported it before; then that report stands
+    """
+
+    report: Report
+    repeated: bool
+
+
 #: How long the marks of a device are kept that neither logs in nor receives anything.
 _DEVICE_SECONDS = 90 * 86400
 

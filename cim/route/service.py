@@ -32,6 +32,7 @@ from cim.route.messages.inviting import Inviting
 from cim.route.messages.limits import MESSAGE_LIMITS, MessageLimits
 from cim.route.messages.reading import Reading
 from cim.route.messages.receipts import Receipts
+from cim.route.messages.reporting import Reporting
 from cim.route.messages.sending import REVISION_SECONDS, Sending
 from cim.route.policy.naming import Naming
 from cim.route.presence.blocks import Blocks
@@ -95,6 +96,7 @@ class Route:
             invitations=store.invitations, groups=store.groups, accounts=self.accounts, delivery=self.delivery
         )
         self.reading = Reading(store.conversations, store.groups, self.inviting, reactor)
+        self.reporting = Reporting(store.reports, self.reading)
         self.blocks = Blocks(store.blocks, reactor)
         self.receipts = Receipts(store.conversations, self.reading, self.delivery, self.blocks, reactor)
         self.watching = Watching(self.presence, self.blocks)

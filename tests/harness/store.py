@@ -28,6 +28,7 @@ from cim.store.sqlite.invitation_codes import SqliteInvitationCodes
 from cim.store.sqlite.invitations import SqliteInvitations
 from cim.store.sqlite.muted_users import SqliteMutedUsers
 from cim.store.sqlite.page_logins import SqlitePageLogins
+from cim.store.sqlite.reports import SqliteReports
 from cim.store.sqlite.reset_codes import SqliteResetCodes
 from cim.store.sqlite.sessions import LocalSessions
 from cim.store.sqlite.tables import STORE
@@ -103,6 +104,7 @@ class MemoryStore(Service):
         self.invitations = SqliteInvitations(sqlite, now)
         self.blocks = SqliteBlocks(sqlite)
         self.muted_users = SqliteMutedUsers(sqlite, now)
+        self.reports = SqliteReports(sqlite, now)
         self.credentials = SqliteCredentials(sqlite, now)
         self.invitation_codes = SqliteInvitationCodes(sqlite, now)
         self.reset_codes = SqliteResetCodes(sqlite, now)

@@ -43,6 +43,7 @@ from tests.store.order_contract import OrderContract
 from tests.store.page_logins_contract import PageLoginsContract
 from tests.store.people_contract import PeopleContract
 from tests.store.refusals_contract import RefusalsContract
+from tests.store.reports_contract import ReportsContract
 from tests.store.reset_codes_contract import ResetCodesContract
 from tests.store.rewriting_contract import RewritingContract
 from tests.store.user_tokens_contract import UserTokensContract
@@ -54,6 +55,17 @@ class RedisStoreTests(StoreContract, DevicesContract, RedisCase):
 
 class RedisBlocksTests(BlocksContract, RedisCase):
     pass
+
+
+class RedisReportsTests(ReportsContract, RedisCase):
+    settings = {"appendonly": "no"}
+
+    async def test_nothing_is_left_of_removed_ones(self):
+        made = await self.make()
+        await self.reports.close(made.id, "", "")
+        await self.make(2)
+        await self.reports.forget_said(BOB)
+        self.assertEqual(await self.command("KEYS", "cim:reports*"), [])
 
 
 class RedisMutedUsersTests(MutedUsersContract, RedisCase):

@@ -48,6 +48,7 @@ from tests.store.order_contract import OrderContract
 from tests.store.page_logins_contract import PageLoginsContract
 from tests.store.people_contract import PeopleContract
 from tests.store.refusals_contract import RefusalsContract
+from tests.store.reports_contract import ReportsContract
 from tests.store.reset_codes_contract import ResetCodesContract
 from tests.store.rewriting_contract import RewritingContract
 from tests.store.test_memory import forget_counts
@@ -148,6 +149,10 @@ class SqliteClockTests(ClockContract, SqliteCase):
 
 
 class SqliteBlocksTests(BlocksContract, SqliteCase):
+    pass
+
+
+class SqliteReportsTests(ReportsContract, SqliteCase):
     pass
 
 

@@ -33,6 +33,7 @@ from tests.store.order_contract import Calls, OrderContract
 from tests.store.page_logins_contract import PageLoginsContract
 from tests.store.people_contract import PeopleContract
 from tests.store.refusals_contract import RefusalsContract
+from tests.store.reports_contract import ReportsContract
 from tests.store.reset_codes_contract import ResetCodesContract
 from tests.store.rewriting_contract import RewritingContract
 from tests.store.user_tokens_contract import UserTokensContract
@@ -86,6 +87,10 @@ class MemoryStoreTests(StoreContract, DevicesContract, MemoryCase):
 
 
 class MemoryBlocksTests(BlocksContract, MemoryCase):
+    pass
+
+
+class MemoryReportsTests(ReportsContract, MemoryCase):
     pass
 
 

@@ -26,6 +26,7 @@ RATE_LIMITS: Mapping[str, tuple[str, str]] = {
     "user-groups": ("groups that one user makes, changes or dissolves", "0.05/100"),
     "user-invitations": ("invitations that one user sends", "0.1/100"),
     "user-searches": ("searches for people by one user", "0.2/60"),
+    "user-reports": ("reports of messages by one user", "0.02/20"),
     "user-memberships": ("joins, leaves, mutes, bans and other changes of members by one user", "2/1000"),
 }
 

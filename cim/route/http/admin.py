@@ -185,12 +185,14 @@ class AdminAPI:
     async def erase(self, caller: Caller, id: int, after: str) -> dict[str, Any]:
         """Delete an account, if it is there, and erase what the user said, some thousands of messages at a time.
 
-        Texts are recalled, so that clients blank them, and neither what was said nor the user's name stays in the log.
+        Texts are recalled, so that clients blank them, and neither what was said nor the user's name stays in the log,
+        nor in reports of it.
         Call again with `after` until `more` is null; what was erased before does not change again. The first call waits
         3 s, so that it finds what the user may still say through other routes.
         """
         if await self._delete(id):
             await self._tokens.elsewhere()
+        await self._store.reports.forget_said(id)
         erased, more = await self._erasing.some(id, after)
         if not more:
             # Recalls note that something happened in the user's conversations.

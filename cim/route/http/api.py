@@ -34,6 +34,7 @@ from cim.route.http.online_names import OnlineNames
 from cim.route.http.own_users import OwnUsersAPI
 from cim.route.http.page_logins import PageLogins
 from cim.route.http.passwords import MAX_BYTES, Passwords
+from cim.route.http.reports import ReportsAPI
 from cim.route.http.reset_codes import ResetCodesAPI
 from cim.route.http.sanctions import SanctionsAPI
 from cim.route.http.status import StatusAPI
@@ -66,6 +67,7 @@ APIS = (
     InvitationCodesAPI,
     ResetCodesAPI,
     SanctionsAPI,
+    ReportsAPI,
 )
 _ABOUT = (
     "Accounts, messages, conversations and groups of CIM. Every error of `/v1` is an RFC 9457 problem document, "
@@ -270,6 +272,7 @@ def v1_of(
             random_bytes=random_bytes,
         ),
         SanctionsAPI(store=store, known=route.accounts, logins=route.logins, tokens=tokens),
+        ReportsAPI(store=store.reports, reporting=route.reporting, known=route.accounts, rates=route.rates),
     )
     return V1(apis, tokens, pages)
 

@@ -13,6 +13,7 @@ from cim.interfaces import IStore
 from cim.route.http.access import Caller
 from cim.route.http.messages import MESSAGE, message_shown
 from cim.route.http.own_users import EXTERNAL, USER_TOKEN, external_shown, token_shown
+from cim.route.http.reports import REPORT, reports_shown
 from cim.route.http.sanctions import BAN, MUTE, sanction_shown
 from cim.route.http.sessions import SESSION, sessions_shown
 from cim.route.http.shapes import GROUP_ID, MORE, ROLE, USER_ID, WHEN, WHERE, ConversationName, Position
@@ -39,6 +40,7 @@ _STORED = Object(
         "sessions": Array(SESSION, "The newest last."),
         "external_ids": Array(EXTERNAL, "What back ends and issuers call the user."),
         "tokens": Array(USER_TOKEN, "Those that back ends made."),
+        "reports": Array(REPORT, "Those that the user made."),
     },
     "StoredUser",
 )
@@ -85,6 +87,7 @@ class ExportAPI:
             "sessions": sessions_shown(await self._store.sessions.sessions(id))["sessions"],
             "external_ids": [*map(external_shown, await self._store.external_ids.linked(id))],
             "tokens": [*map(token_shown, await self._store.user_tokens.listed(id))],
+            "reports": await reports_shown(await self._store.reports.made(id), self._known),
         }
 
     @http_call(

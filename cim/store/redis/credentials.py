@@ -24,6 +24,7 @@ from cim.store.redis.groups import RedisGroups
 from cim.store.redis.keys import Key
 from cim.store.redis.names import account_key, form_key, form_value, ids_of
 from cim.store.redis.people import People, member_of
+from cim.store.redis.reports import RedisReports
 from cim.store.redis.sanctions import held, record
 from cim.store.rules.sanctions import sanction
 
@@ -57,6 +58,7 @@ class RedisCredentials:
         people: People,
         groups: RedisGroups,
         externals: RedisExternalIds,
+        reports: RedisReports,
     ) -> None:
         self._connection = connection
         self._clock = connection.clock
@@ -65,6 +67,7 @@ class RedisCredentials:
         self._people = people
         self._groups = groups
         self._externals = externals
+        self._reports = reports
 
     def credential(self, user: int) -> Deferred[Credential | None]:
         """See ICredentials."""
@@ -167,6 +170,7 @@ class RedisCredentials:
         account = await self._accounts.account(user)
         await self._groups.leave_all(user)
         await self._groups.lift_all(user)
+        await self._reports.forget(user)
         blocked = await self._connection.command("blocked", "HKEYS", Key.BLOCKED.of(user))
         await self._connection.commands("unblock", *(("HDEL", Key.BLOCKERS.of(int(one)), user) for one in blocked))
 

@@ -63,6 +63,11 @@ class Key(StrEnum):
     BLOCKERS = "cim:bb:"
     MUTED = "cim:muted"
     MUTED_ENDS = "cim:muted-ends"
+    REPORTS = "cim:reports"
+    REPORTS_OPEN = "cim:reports-open"
+    REPORTS_CLOSED = "cim:reports-closed"
+    REPORTS_BY = "cim:reports-by:"
+    REPORTS_ABOUT = "cim:reports-about:"
 
     def of(self, tag: object) -> str:
         """Return the name of the key with a tag."""

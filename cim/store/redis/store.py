@@ -29,6 +29,7 @@ from cim.store.redis.muted_users import RedisMutedUsers
 from cim.store.redis.names import NameForms
 from cim.store.redis.page_logins import RedisPageLogins
 from cim.store.redis.people import People
+from cim.store.redis.reports import RedisReports
 from cim.store.redis.reset_codes import RedisResetCodes
 from cim.store.redis.schema import RedisSchema
 from cim.store.redis.sessions import RedisSessions
@@ -82,11 +83,14 @@ class RedisStore(Service):
         self.invitations = RedisInvitations(connection, changing)
         self.blocks = RedisBlocks(connection, changing)
         self.muted_users = RedisMutedUsers(connection, changing)
+        self.reports = RedisReports(connection, changing)
         self.invitation_codes = RedisInvitationCodes(connection, changing)
         self.reset_codes = RedisResetCodes(connection, changing)
         self.page_logins = RedisPageLogins(connection, changing)
         self.user_tokens = RedisUserTokens(changing)
-        self.credentials = RedisCredentials(connection, changing, self.accounts, people, self.groups, self.external_ids)
+        self.credentials = RedisCredentials(
+            connection, changing, self.accounts, people, self.groups, self.external_ids, self.reports
+        )
 
     def startService(self) -> None:
         """Start connecting; Redis need not be there yet."""

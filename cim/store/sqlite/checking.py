@@ -74,9 +74,12 @@ def _accounts(connection: sqlite3.Connection) -> Iterator[str]:
         (highest,) = connection.execute(f"SELECT max(id) FROM {table}").fetchone()
         if highest is not None and (given is None or given < highest):
             yield f"{kind} {highest} has a higher id than the last that was given to one, {given or 0}"
-    for table in ("member", "block", "invitation", "stored", "talk_mute", "talk_ban", "muted_user"):
+    of_users = dict.fromkeys(
+        ("member", "block", "invitation", "stored", "talk_mute", "talk_ban", "muted_user"), "user"
+    ) | {"report": "reporter"}
+    for table, column in of_users.items():
         for (user,) in connection.execute(
-            f"SELECT DISTINCT user FROM {table} WHERE user NOT IN (SELECT id FROM account)"
+            f"SELECT DISTINCT {column} FROM {table} WHERE {column} NOT IN (SELECT id FROM account)"
         ):
             yield f"{table} names user {user}, who does not exist"
 

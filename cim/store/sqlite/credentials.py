@@ -18,6 +18,7 @@ from cim.store.sqlite.accounts import find_account, make_account
 from cim.store.sqlite.external_ids import leave_externals, put_external
 from cim.store.sqlite.groups import leave_some
 from cim.store.sqlite.invitation_codes import use_invitation
+from cim.store.sqlite.reports import forget_reports
 from cim.store.sqlite.restrictions import lift_all
 from cim.store.sqlite.sanctions import held
 
@@ -164,6 +165,7 @@ class SqliteCredentials:
             lift_all(connection, "user", user)
             leave_externals(connection, user, now)
             connection.execute("DELETE FROM muted_user WHERE user = ?", (user,))
+            forget_reports(connection, user)
             return connection.execute("DELETE FROM account WHERE id = ?", (user,)).rowcount > 0
 
         return await self._sqlite.write("delete", work)

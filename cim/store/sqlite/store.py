@@ -27,6 +27,7 @@ from cim.store.sqlite.invitation_codes import SqliteInvitationCodes
 from cim.store.sqlite.invitations import SqliteInvitations
 from cim.store.sqlite.muted_users import SqliteMutedUsers
 from cim.store.sqlite.page_logins import SqlitePageLogins
+from cim.store.sqlite.reports import SqliteReports
 from cim.store.sqlite.reset_codes import SqliteResetCodes
 from cim.store.sqlite.sessions import LocalSessions
 from cim.store.sqlite.tables import STORE
@@ -70,6 +71,7 @@ class SqliteStore(Service):
         self.invitations = SqliteInvitations(self._threads, now)
         self.blocks = SqliteBlocks(self._threads)
         self.muted_users = SqliteMutedUsers(self._threads, now)
+        self.reports = SqliteReports(self._threads, now)
         self.credentials = SqliteCredentials(self._threads, now)
         self.invitation_codes = SqliteInvitationCodes(self._threads, now)
         self.reset_codes = SqliteResetCodes(self._threads, now)

@@ -256,6 +256,15 @@ _DOORS = (
     """CREATE TABLE muted_user (
         user INTEGER PRIMARY KEY, until INTEGER NOT NULL, reason TEXT NOT NULL, since INTEGER NOT NULL) STRICT""",
     "CREATE INDEX muted_user_by_end ON muted_user (until)",
+    # closed: when; 0 while it is open.
+    """CREATE TABLE report (
+        id INTEGER PRIMARY KEY, reporter INTEGER NOT NULL, conversation TEXT NOT NULL, position TEXT NOT NULL,
+        sender INTEGER NOT NULL, sender_name TEXT NOT NULL, sent_at INTEGER NOT NULL, text TEXT NOT NULL,
+        cut INTEGER NOT NULL, content_type TEXT NOT NULL, size INTEGER NOT NULL, reason TEXT NOT NULL,
+        at INTEGER NOT NULL, closed INTEGER NOT NULL, "by" TEXT NOT NULL, note TEXT NOT NULL,
+        UNIQUE (reporter, conversation, position)) STRICT""",
+    "CREATE INDEX report_by_sender ON report (sender)",
+    "CREATE INDEX report_by_closing ON report (closed > 0, id)",
 )
 
 
