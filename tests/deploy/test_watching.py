@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import yaml
 
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.reflect import namedAny
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 import cim.errors
 from cim.daemon.metrics import Metrics
+from tests.etc.program_case import ProgramCase
 
 TOP = Path(__file__).resolve().parents[2]
 PROMETHEUS, GRAFANA = TOP / "deploy" / "prometheus", TOP / "deploy" / "grafana"
@@ -49,7 +48,7 @@ def queries():
                 yield target["expr"].replace("$__rate_interval", "1m").replace("$instance", ".*")
 
 
-class MetricsCase(SynchronousTestCase):
+class MetricsCase(ProgramCase):
     def names(self):
         """The names of all metrics of all daemons, and those of their processes."""
         made = []
@@ -74,10 +73,7 @@ class MetricsCase(SynchronousTestCase):
         }
 
     def promtool(self, *words, cwd):
-        found = shutil.which("promtool")
-        if found is None:
-            raise SkipTest("promtool is not installed")
-        done = subprocess.run([found, *words], cwd=cwd, capture_output=True, text=True, check=False)
+        done = self.runs(self.program("promtool"), *words, cwd=cwd)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         return done.stdout
 
@@ -119,7 +115,7 @@ class AlertsTests(MetricsCase):
         self.promtool("test", "rules", "alerts_test.yml", cwd=PROMETHEUS)
 
     def test_prometheus_takes_its_configuration(self):
-        folder = Path(self.mktemp())
+        folder = self.folder / "prometheus"
         shutil.copytree(PROMETHEUS, folder)
         (folder / "key").mkdir()
         (folder / "key" / "metrics").write_text("a key\n")
@@ -130,11 +126,9 @@ class AlertsTests(MetricsCase):
 class DashboardsTests(MetricsCase):
     def test_queries(self):
         """Prometheus can read them all, and answers them by these labels."""
-        folder = Path(self.mktemp())
-        folder.mkdir()
         rules = [{"record": f"panel:{number}", "expr": query} for number, query in enumerate(queries())]
-        (folder / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
-        self.assertIn(f"{len(rules)} rules found", self.promtool("check", "rules", "rules.yml", cwd=folder))
+        (self.folder / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
+        self.assertIn(f"{len(rules)} rules found", self.promtool("check", "rules", "rules.yml", cwd=self.folder))
 
     def test_panels(self):
         """Each has a place of its own, a title, and what it asks the source that is chosen."""

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 from twisted.python.reflect import namedAny
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from cim.daemon.config import TABLES
-from tests.harness.certificates import certified, put
+from tests.etc.program_case import ProgramCase
 
 ETC = Path(__file__).resolve().parents[2] / "etc"
 #: A key, or the head of a table.
@@ -140,30 +138,22 @@ def _typed(default, shown):
     return bool(default) if isinstance(shown, bool) else default
 
 
-class ProgramTests(SynchronousTestCase):
-    def program(self, name):
-        found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
-        if found is None:
-            raise SkipTest(f"{name} is not installed")
-        return found
-
+class ProgramTests(ProgramCase):
     def test_units(self):
         """systemd accepts the units, with paths and a user that exist on this machine."""
         analyze = self.program("systemd-analyze")
-        folder = Path(self.mktemp()).absolute()
-        folder.mkdir()
         twistd = Path(sys.executable).parent / "twistd"
         for unit in sorted(ETC.glob("*.service")):
             text = unit.read_text()
             self.assertIn("/opt/cim/bin/twistd -n --pidfile= ", text)
             text = text.replace("/opt/cim/bin/twistd", str(twistd)).replace("/etc/cim/", f"{ETC}/")
             text = text.replace("User=cim", "User=daemon").replace("Group=cim", "Group=daemon")
-            (folder / unit.name).write_text(text)
-        units = [str(path) for path in sorted(folder.iterdir())]
+            (self.folder / unit.name).write_text(text)
+        units = [str(path) for path in sorted(self.folder.iterdir())]
         self.assertEqual(len(units), 3)
-        result = subprocess.run([analyze, "verify", "--man=no", *units], capture_output=True, text=True, check=False)
+        result = self.runs(analyze, "verify", "--man=no", *units)
         # What other units of the machine have wrong is not ours.
-        ours = [line for line in result.stderr.splitlines() if str(folder) in line or "cim" in line]
+        ours = [line for line in result.stderr.splitlines() if str(self.folder) in line or "cim" in line]
         self.assertEqual((result.returncode, ours), (0, []), result.stderr)
 
     def test_the_commands_of_the_units_are_accepted(self):
@@ -173,40 +163,13 @@ class ProgramTests(SynchronousTestCase):
             options_of(daemon).parseOptions(command[2].replace("/etc/cim/", f"{ETC}/").split())
 
     def test_nginx(self):
-        nginx = self.program("nginx")
-        folder = Path(self.mktemp()).absolute()
-        folder.mkdir()
-        # Sockets that need no rights, and a certificate; the rest is taken as it is.
-        text = (ETC / "nginx.conf").read_text()
-        made = certified("chat.example.com")
-        put(folder / "cim.pem", made.certificate_pem)
-        put(folder / "cim.key", made.key_pem)
-        for documented, real in (
-            ("listen 80;", f"listen unix:{folder}/80;"),
-            ("listen 443 ssl;", f"listen unix:{folder}/443 ssl;"),
-            ("/etc/cim/certificates/", f"{folder}/"),
-        ):
-            self.assertIn(documented, text)
-            text = text.replace(documented, real)
-        (folder / "cim.conf").write_text(text)
-        (folder / "nginx.conf").write_text(
-            f"error_log stderr; pid {folder}/pid; events {{}}\n"
-            f"http {{ access_log off; {temporary(folder)} include {folder}/cim.conf; }}\n"
-        )
-        result = subprocess.run(
-            [nginx, "-t", "-p", str(folder), "-c", str(folder / "nginx.conf")],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertNotIn("[warn]", result.stderr)
+        self.nginx_takes((ETC / "nginx.conf").read_text())
 
     def test_logrotate(self):
         """It moves a log, and tells the daemon whose pid file is there."""
         logrotate = self.program("logrotate")
-        folder = Path(self.mktemp()).absolute()
-        (folder / "cim-server").mkdir(parents=True, mode=0o700)
+        folder = self.folder
+        (folder / "cim-server").mkdir(mode=0o700)
         log = folder / "cim-server" / "cim-server.log"
         log.write_text("a line\n")
         daemon = [sys.executable, "-c", _TOLD]
@@ -218,8 +181,7 @@ class ProgramTests(SynchronousTestCase):
             self.assertIn("    su cim cim\n", text)
             text = text.replace("    su cim cim\n", "").replace("/var/lib/cim*/", f"{folder}/cim*/")
             (folder / "conf").write_text(text)
-            command = [logrotate, "--force", "--state", str(folder / "state"), str(folder / "conf")]
-            result = subprocess.run(command, capture_output=True, text=True, check=False)
+            result = self.runs(logrotate, "--force", "--state", str(folder / "state"), str(folder / "conf"))
             self.assertEqual((result.returncode, result.stderr), (0, ""))
             self.assertEqual(told.stdout.readline(), "told\n")
         self.assertEqual([path.name for path in sorted(log.parent.glob("*.log*"))], ["cim-server.log.1"])
@@ -228,15 +190,7 @@ class ProgramTests(SynchronousTestCase):
         """A Redis with the sample accepts every line, and acknowledges only what is on disk."""
         redis = self.program("redis-server")
         # With port 0 and no socket it ends by itself as soon as the configuration was read.
-        folder = self.mktemp()
-        os.mkdir(folder)
-        result = subprocess.run(
-            [redis, str(ETC / "redis.conf"), "--port", "0", "--dir", folder],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=20,
-        )
+        result = self.runs(redis, str(ETC / "redis.conf"), "--port", "0", "--dir", str(self.folder))
         self.assertIn("Configured to not listen anywhere", result.stdout + result.stderr)
 
 
@@ -247,8 +201,3 @@ signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
 print("waiting", flush=True)
 if signal.sigtimedwait([signal.SIGUSR1], 20): print("told", flush=True)
 """
-
-
-def temporary(folder):
-    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    return " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
