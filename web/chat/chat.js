@@ -280,7 +280,10 @@ export class Chat {
   async #newTalk(conversation) {
     const [kind, ...ids] = conversation.split(':');
     /** @type {Talk} */
-    const talk = { conversation, title: '', user: 0, group: 0, last: null, unread: 0, read: '', readBy: {}, role: '' };
+    const talk = {
+      ...{ conversation, title: '', user: 0, group: 0, last: null, unread: 0, read: '', readBy: {}, role: '' },
+      ...{ muted: null, groupMuted: null },
+    };
     try {
       if (kind === 'p') {
         talk.user = ids.map(Number).find((id) => id !== this.#user.id) ?? this.#user.id;

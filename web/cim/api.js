@@ -1,5 +1,6 @@
 // The `/v1` API over HTTP (docs/http-api.md): calls, and what their answers mean.
 
+import { EVERYONE } from './conversations.js';
 import { CIMError } from './errors.js';
 import { NOWHERE } from './positions.js';
 import { rowOf } from './packets.js';
@@ -21,6 +22,8 @@ export class Api {
   #ports;
   /** @type {{ name: string, password: string } | null} */
   #credentials = null;
+  /** Whether the routes tell what happened to groups, as far as it is known. */
+  #tells = true;
 
   /** @param {import('./ports.js').Ports} ports */
   constructor(ports) {
@@ -139,7 +142,8 @@ export class Api {
     return found;
   }
 
-  /** A page of a conversation, oldest first: the last ones, or those before or after a position; without EDIT and RECALL.
+  /** A page of a conversation, oldest first: the last ones, or those before or after a position; without EDIT and RECALL,
+   * but with what happened to the group.
    * @param {string} conversation
    * @param {{ before?: string, after?: string }} where
    * @param {number} limit
@@ -150,8 +154,17 @@ export class Api {
       ...(after !== undefined ? { after } : { before: before || NOWHERE }),
       limit,
       revisions: false,
+      ...(conversation.startsWith('g:') && conversation !== EVERYONE && this.#tells && { members: true }),
     });
-    const said = await this.call('GET', `/v1/conversations/${conversation}/messages${query}`);
+    let said;
+    try {
+      said = await this.call('GET', `/v1/conversations/${conversation}/messages${query}`);
+    } catch (error) {
+      // Routes of earlier releases do not tell what happened to groups.
+      if (!(this.#tells && error instanceof CIMError && error.field === 'members')) throw error;
+      this.#tells = false;
+      return this.page(conversation, { before, after }, limit);
+    }
     return {
       rows: said.messages.map((/** @type {any} */ one) => rowOf(conversation, one)),
       upto: said.upto,
@@ -189,7 +202,7 @@ export class Api {
     return (await this.call('GET', '/v1/invitations')).invitations;
   }
 
-  /** @returns {Promise<{ group: GroupInfo, role: string }[]>} */
+  /** @returns {Promise<{ group: GroupInfo, role: string, muted: number | null }[]>} */
   groups() {
     return this.all('/v1/groups', 'groups');
   }

@@ -300,7 +300,12 @@ export function createClient(ports) {
       const members = await api.all(`/v1/groups/${group}/members`, 'members');
       const nameless = members.filter(({ name }) => !name).map(({ user }) => user);
       const names = new Map((await known().names.users(nameless)).map(({ id, name }) => [id, name]));
-      return members.map(({ user, role, name }) => ({ user, role, name: name || (names.get(user) ?? '') }));
+      return members.map(({ user, role, name, muted = null }) => ({
+        user,
+        role,
+        name: name || (names.get(user) ?? ''),
+        muted,
+      }));
     },
     invitations: () => api.invitations(),
     invite: (group, user) => api.putMember(group, user),
@@ -318,6 +323,31 @@ export function createClient(ports) {
       await api.putMember(group, user, { role });
     },
     rename: (group, name) => api.call('PATCH', `/v1/groups/${group}`, { name }),
+    editGroup: (group, change) => api.call('PATCH', `/v1/groups/${group}`, change),
+    async mute(group, user, seconds) {
+      await api.call('PUT', mutePath(group, user), seconds === undefined ? {} : { seconds });
+    },
+    async unmute(group, user) {
+      await api.call('DELETE', mutePath(group, user));
+    },
+    async ban(group, user) {
+      await api.call('PUT', `/v1/groups/${group}/bans/${user}`);
+    },
+    async unban(group, user) {
+      await api.call('DELETE', `/v1/groups/${group}/bans/${user}`);
+    },
+    bans: async (group) => (await api.call('GET', `/v1/groups/${group}/bans`)).bans,
+    changeMembers: async (group, change) => (await api.call('POST', `/v1/groups/${group}/members`, change)).results,
+    async dissolve(group) {
+      let members;
+      do ({ members } = await api.call('DELETE', `/v1/groups/${group}`));
+      while (members);
+      await known().command('groups');
+    },
   };
   return client;
 }
+
+/** @param {number} group
+ * @param {number} user 0 for all but admins and owners */
+const mutePath = (group, user) => `/v1/groups/${group}/${user ? `members/${user}/` : ''}mute`;

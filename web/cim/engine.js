@@ -43,6 +43,7 @@ export class Engine {
   #marks;
   /** @type {Session | null} */
   #session = null;
+  #removed;
   #live = false;
   /** @type {import('./api.js').Login | null} */
   #login = null;
@@ -65,10 +66,11 @@ export class Engine {
   /**
    * @param {{ ports: import('./ports.js').Ports, api: import('./api.js').Api, me: import('./types.js').User, device: string,
    *   history: import('./history.js').History, talks: import('./talks.js').Talks,
-   *   tell: import('./events.js').Tell, rivals: () => Promise<boolean> }} world `rivals` says whether another tab
-   *   leads now
+   *   tell: import('./events.js').Tell, removed: (conversation: string, what: string, by: number) => void,
+   *   rivals: () => Promise<boolean> }} world `rivals` says whether another tab leads now
    */
-  constructor({ ports, api, me, device, history, talks, tell, rivals }) {
+  constructor({ ports, api, me, device, history, talks, tell, removed, rivals }) {
+    this.#removed = removed;
     this.#ports = ports;
     this.#api = api;
     this.#me = me;
@@ -289,6 +291,7 @@ export class Engine {
       this.#tell('typing', { conversation, user });
     } else if (name === 'presence') this.#tell('presence', { user: Number(body.userId), online: body.online ?? false });
     else if (name === 'invited') this.#invite(body);
+    else if (name === 'removed') this.#removed(ofGroup(Number(body.group)), body.what ?? '', Number(body.by ?? 0));
     this.#tick();
   }
 
@@ -408,7 +411,7 @@ export class Engine {
     const [id, at] = [Number(body.group), Number(body.at)];
     if ((this.#invited.get(id) ?? 0) >= at) return; // it comes again with each Welcome
     this.#invited.set(id, at);
-    const group = { id, name: body.groupName ?? '', open: false, history: false, members: 0 };
+    const group = { id, name: body.groupName ?? '', open: false, history: false, members: 0, muted: null };
     this.#tell('invited', { group, by: { id: Number(body.by ?? 0), name: body.byName ?? '' }, at });
   }
 

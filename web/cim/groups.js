@@ -117,6 +117,11 @@ export class Groups {
     for (const { what, user, text } of changes) {
       const talk = this.#talks.get(conversation);
       if (what === 'renamed' && talk) this.#changed(this.#talks.change(conversation, { title: text }));
+      // Not read anew by all members of a large group at once.
+      if ((what === 'muted' || what === 'unmuted') && user === 0 && talk) {
+        const groupMuted = what === 'muted' ? Number(text) : null;
+        this.#changed(this.#talks.change(conversation, { groupMuted }));
+      }
       // The log may tell of long ago: the list says what is so now.
       if (user === this.#me) this.refresh();
     }
@@ -127,15 +132,17 @@ export class Groups {
       const groups = await this.#api.groups();
       if (this.#over) return;
       const mine = new Set([EVERYONE]);
-      for (const { group, role } of groups) {
+      for (const { group, role, muted = null } of groups) {
         const conversation = `g:${group.id}`;
         mine.add(conversation);
         const talk = this.#talks.get(conversation);
-        if (talk?.title === group.name && talk.role === role) continue;
+        const groupMuted = group.muted ?? null;
+        const its = /** @type {import('./types.js').Talk['role']} */ (role);
+        const now = { title: group.name, role: its, muted, groupMuted };
+        if (talk && same(talk, now)) continue;
         // A group in which nothing was said yet is as new as this moment.
         const began = talk ? {} : { active: this.#ports.now() };
-        const its = /** @type {import('./types.js').Talk['role']} */ (role);
-        this.#changed(this.#talks.change(conversation, { title: group.name, role: its, ...began }));
+        this.#changed(this.#talks.change(conversation, { ...now, ...began }));
       }
       for (const { conversation } of this.#talks.list()) {
         if (conversation.startsWith('g:') && !mine.has(conversation)) this.#gone(conversation);
@@ -165,4 +172,13 @@ export class Groups {
     }
     this.#naming = false;
   }
+}
+
+/** Whether a talk is as the list of groups has it.
+ * @param {import('./talks.js').Listed} talk
+ * @param {Partial<import('./talks.js').Listed>} now */
+function same(talk, now) {
+  // What was stored by an earlier release lacks some.
+  const { title, role, muted = null, groupMuted = null } = talk;
+  return title === now.title && role === now.role && muted === now.muted && groupMuted === now.groupMuted;
 }

@@ -190,6 +190,11 @@ export class Tab {
       device: this.#device,
       history,
       tell: share,
+      removed: (conversation, what, by) => {
+        if (this.#talks.get(conversation)) this.#gone(conversation, { what, by });
+        // It may have come in again since.
+        this.#groups?.refresh();
+      },
       rivals: async () => (this.#election ? this.#election.another() : false),
     });
     const login = this.#login;
@@ -252,11 +257,12 @@ export class Tab {
     this.#share('talk', talk);
   }
 
-  /** @param {string} conversation */
-  #gone(conversation) {
+  /** @param {string} conversation
+   * @param {{ what?: string, by?: number }} [how] */
+  #gone(conversation, how = {}) {
     this.#engine?.drop(conversation);
     void this.history.remove('talks', conversation);
-    this.#share('gone', { conversation });
+    this.#share('gone', { conversation, ...how });
   }
 
   /** Do what a tab wants done.

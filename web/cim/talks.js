@@ -27,6 +27,8 @@ function newTalk(conversation, me) {
     read: '',
     readBy: {},
     role: '',
+    muted: null,
+    groupMuted: null,
     latest: '',
     counted: '',
     sayRead: false,

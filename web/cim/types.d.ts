@@ -23,7 +23,14 @@ export interface State {
 export type Kind = 'text' | 'recall' | 'edit' | 'reaction' | 'members';
 
 /** What happened to the members of a group (docs/protocol.md, Sending). */
-export interface Change { what: 'joined' | 'accepted' | 'added' | 'removed' | 'left' | 'role' | 'renamed'; user: number; by: number; text: string }
+export interface Change {
+  what:
+    | 'joined' | 'accepted' | 'added' | 'removed' | 'left' | 'role' | 'renamed'
+    | 'open' | 'history' | 'muted' | 'unmuted' | 'banned' | 'unbanned' | 'dissolved';
+  user: number;
+  by: number;
+  text: string;
+}
 
 /** A text as it stands now, or what happened in a group. */
 export interface Message {
@@ -79,6 +86,12 @@ export interface Talk {
   /** How far the others have read: user -> position. */
   readBy: Record<number, Position>;
   role: 'owner' | 'admin' | 'member' | '';
+  /**
+   * Until when the user may not write in the group, and until when only its admins and owners may, in ms since 1970; 0
+   * until somebody ends it, null if not. A time in the past has ended.
+   */
+  muted: number | null;
+  groupMuted: number | null;
 }
 
 export interface Page {
@@ -90,16 +103,30 @@ export interface Page {
 }
 
 export interface Invitation { group: GroupInfo; by: User; at: number }
-export interface GroupInfo { id: number; name: string; open: boolean; history: boolean; members: number }
-export interface Member { user: number; name: string; role: 'owner' | 'admin' | 'member' }
+/** `muted` is `groupMuted` of a `Talk`. */
+export interface GroupInfo { id: number; name: string; open: boolean; history: boolean; members: number; muted: number | null }
+/** `muted` is that of a `Talk`. */
+export interface Member { user: number; name: string; role: 'owner' | 'admin' | 'member'; muted: number | null }
+/** Who may not come back into a group; `by` is null for an operator. */
+export interface Ban { user: User; by: User | null; at: number }
+/** What became of a user: `reason` says why one was refused. */
+export interface MemberOutcome {
+  user: number;
+  outcome: 'added' | 'invited' | 'present' | 'removed' | 'withdrawn' | 'absent' | 'refused';
+  code: string | null;
+  detail: string | null;
+}
 export interface DeviceSession { device: string; live: boolean; since: number; server: string; mine: boolean }
 
 export interface Events {
   state: State;
   /** A talk is new or changed (title, last, unread, marks). */
   talk: Talk;
-  /** A talk is gone: left, or removed from it. */
-  gone: { conversation: Conversation };
+  /**
+   * A talk is gone: left, or removed from it. Who is online when it happens is told what (`removed`, `banned`, `left`,
+   * `dissolved`), and by whom; 0 is an operator, or nobody.
+   */
+  gone: { conversation: Conversation; what?: string; by?: number };
   /**
    * A new text or what happened in a group, in the order of its conversation, stored already. After a crash or in a new
    * leading tab what came in the last second comes again: show it by its position, once.
@@ -212,7 +239,7 @@ export interface Client {
 
   makeGroup(group: { name: string; open?: boolean; history?: boolean }): Promise<GroupInfo>;
   group(id: number): Promise<GroupInfo>;
-  groups(): Promise<{ group: GroupInfo; role: string }[]>;
+  groups(): Promise<{ group: GroupInfo; role: string; muted: number | null }[]>;
   members(group: number): Promise<Member[]>;
   invitations(): Promise<Invitation[]>;
   /** Invite a user, or add one where that is allowed; 'invited' or the role. */
@@ -224,4 +251,17 @@ export interface Client {
   remove(group: number, user: number): Promise<void>;
   setRole(group: number, user: number, role: string): Promise<void>;
   rename(group: number, name: string): Promise<GroupInfo>;
+  /** Who joins once `history` is allowed reads what is said from then on, and nothing that was said before. */
+  editGroup(group: number, change: { name?: string; open?: boolean; history?: boolean }): Promise<GroupInfo>;
+  /** Let a user, or with 0 all but admins and owners, write nothing; without `seconds`, until somebody ends it. */
+  mute(group: number, user: number, seconds?: number): Promise<void>;
+  unmute(group: number, user: number): Promise<void>;
+  /** Remove a user, and let nobody bring it back. */
+  ban(group: number, user: number): Promise<void>;
+  unban(group: number, user: number): Promise<void>;
+  bans(group: number): Promise<Ban[]>;
+  /** Add, or invite, and remove up to 1,000 users at once. */
+  changeMembers(group: number, change: { add?: number[]; remove?: number[] }): Promise<MemberOutcome[]>;
+  /** End a group that the user owns, with its messages. */
+  dissolve(group: number): Promise<void>;
 }

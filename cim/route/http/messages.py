@@ -35,6 +35,17 @@ from cim.wire.cim_pb2 import Kind, Send
 _DEVICE = " "
 _KINDS = ("TEXT", "RECALL", "EDIT", "REACTION")
 _KIND = Choice(_KINDS, "RECALL, EDIT and REACTION refer to a message by `ref`.", any_case=True)
+_CHANGE = Object(
+    {
+        "what": Text(
+            64, about="`joined`, `added`, `muted`, ...: see Sending in docs/protocol.md; later releases have others."
+        ),
+        "user": Integer(0, (1 << 53) - 1, "Whom it happened to; 0 for an operator, or for all."),
+        "by": Integer(0, (1 << 53) - 1, "Who did it; 0 for an operator, or nobody."),
+        "text": Text(native.MAX_CONTENT, about="The new role or name, until when, ..."),
+    },
+    "GroupChange",
+)
 _ACCEPTED = Object(
     {
         "conversation": ConversationName(),
@@ -50,16 +61,17 @@ MESSAGE = Object(
     {
         "position": Position(),
         "previous": SOME_POSITION,
-        "sender": Id(about="Who sent it."),
+        "sender": Integer(0, (1 << 53) - 1, "Who sent it; 0 for MEMBERS."),
         "sender_name": Text(MAX_NAME, about="Empty if the sender was erased since."),
         "sent_at": WHEN,
         "client_id": Text(native.MAX_CLIENT_ID, about="What its sender called it."),
         "text": Text(native.MAX_CONTENT, about="What it says; of a REACTION, the reaction."),
         "data": Base64(native.MAX_CONTENT, "Bytes that go with it."),
         "content_type": Text(native.MAX_CONTENT_TYPE, about="The type of `data`."),
-        "kind": _KIND,
+        "kind": Choice((*_KINDS, "MEMBERS"), "RECALL, EDIT and REACTION refer to a message by `ref`."),
         "ref": Position("The message that a RECALL, EDIT or REACTION refers to; else empty.", empty=True),
         "edited": Boolean("A TEXT that was edited: it has the content of its last EDIT."),
+        "changes": Array(_CHANGE, "Of MEMBERS: what happened to the group."),
     },
     "Message",
 )
@@ -113,6 +125,7 @@ def message_shown(entry: Entry, metrics: Metrics) -> dict[str, Any] | None:
         "kind": Kind.Name(said.kind) if said.kind in Kind.values() else "TEXT",
         "ref": said.ref,
         "edited": said.edited,
+        "changes": [{"what": one.what, "user": one.user, "by": one.by, "text": one.text} for one in said.changes],
     }
 
 
@@ -242,12 +255,15 @@ class MessagesAPI:
             "before": Optional(Position("Return the last messages before this position.", empty=True), ""),
             "limit": Optional(limit(native.MAX_PAGE), native.PAGE),
             "revisions": Optional(Boolean("Whether EDIT and RECALL are among the messages."), True),
+            "members": Optional(
+                Boolean("Whether MEMBERS, which tell what happened to a group, are among them."), False
+            ),
         },
         answers={200: _PAGE},
         errors=(404,),
     )
     async def messages(
-        self, caller: Caller, conversation: str, after: str, before: str, limit: int, revisions: bool
+        self, caller: Caller, conversation: str, after: str, before: str, limit: int, revisions: bool, members: bool
     ) -> dict[str, Any]:
         """Read a page of a conversation.
 
@@ -258,7 +274,7 @@ class MessagesAPI:
         """
         user = caller.account.id
         async with self._lists.turn(user) as counts:
-            without = NO_MEMBERS if revisions else NO_REVISIONS
+            without = (NO_MEMBERS if revisions else NO_REVISIONS) - (NO_MEMBERS if members else frozenset())
             page = await self._reading.page(user, conversation, after, before, limit, without=without, size_of=_size)
             counts(len(page.entries))
         more = page.upto
@@ -296,7 +312,8 @@ def _size(entry: Entry) -> int:
         said = native.parse_body(entry.body)
     except BadFrame:
         return 0
-    return len(encode(said.text)) + len(said.data) * 4 // 3 + 512
+    changes = sum(len(encode(one.text)) + 96 for one in said.changes)
+    return len(encode(said.text)) + len(said.data) * 4 // 3 + changes + 512
 
 
 def _head(head: ConversationHead) -> dict[str, Any]:

@@ -190,6 +190,29 @@ class EditTests(ModerationCase):
         self.problem("PATCH", self.path(), {"open": True}, **self.by(self.carol), status=403, code="forbidden")
 
 
+class PageTests(ModerationCase):
+    def test_pages_tell_what_happened_to_whoever_asks(self):
+        self.cluster.pass_seconds(5)
+        self.say(self.alice, "hello")
+        self.ok("PUT", f"{self.path(self.carol)}/mute", {}, **self.by(self.bob))
+        self.cluster.pass_seconds(5)
+        path = f"/v1/conversations/g:{self.group}/messages"
+        for revisions in ("true", "false"):
+            found = self.ok("GET", f"{path}?members=true&revisions={revisions}", **self.by(self.alice))["messages"]
+            told = [(one["kind"], one["sender"], [change["what"] for change in one["changes"]]) for one in found]
+            came = [("MEMBERS", 0, ["added", "role"]), ("MEMBERS", 0, ["added"])]
+            self.assertEqual(told, [*came, ("TEXT", self.alice.id, []), ("MEMBERS", 0, ["muted"])])
+        muted = found[-1]["changes"][0]
+        self.assertEqual(muted, {"what": "muted", "user": self.carol.id, "by": self.bob.id, "text": "0"})
+        kinds = [one["kind"] for one in self.ok("GET", path, **self.by(self.alice))["messages"]]
+        self.assertEqual(kinds, ["TEXT"])
+        # Whoever may not read what was said before it came is not told what happened then.
+        dave = self.user("dave")
+        self.put(self.alice, dave)
+        found = self.ok("GET", f"{path}?members=true", **self.by(dave))["messages"]
+        self.assertEqual(found, [])
+
+
 class DissolveTests(ModerationCase):
     def test_an_owner_dissolves_it(self):
         phone = self.online("carol")

@@ -127,6 +127,8 @@ export class Double {
       read: '',
       readBy: {},
       role: '',
+      muted: null,
+      groupMuted: null,
       ...talk,
     });
     if (talk.user) this.users.set(talk.user, { id: talk.user, name: talk.title ?? '' });

@@ -547,6 +547,58 @@ test('a group appears, is renamed, and is gone', async () => {
   assert.equal(talk(), undefined);
 });
 
+test('whoever is removed hears of it at once, and how', async () => {
+  const { system, clock, bob } = await two();
+  system.groups.set(7, { id: 7, name: 'gardening', members: new Map([[100, 'owner'], [101, 'member']]) });
+  system.store('g:7', 0, { kind: 'MEMBERS', changes: [{ what: 'added', user: '101', by: '100' }] });
+  await clock.advance(2_000);
+  assert.ok(bob.client.talks.some(({ group }) => group === 7));
+  system.groups.get(7)?.members.delete(101);
+  system.socketOf('bob').say({ removed: { group: '7', what: 'banned', by: '100' } });
+  // One that is not in the list is not told again.
+  system.socketOf('bob').say({ removed: { group: '8', what: 'banned', by: '100' } });
+  await clock.advance(10);
+  assert.deepEqual(bob.heard('gone'), [{ conversation: 'g:7', what: 'banned', by: 100 }]);
+  await clock.advance(2_000);
+  assert.equal(bob.heard('gone').length, 1);
+});
+
+test('who is muted is in the list of talks', async () => {
+  const { system, clock, bob } = await two();
+  const group = { id: 7, name: 'gardening', members: new Map([[100, 'owner'], [101, 'member']]), mutes: new Map([[101, 5]]) };
+  system.groups.set(7, group);
+  system.store('g:7', 0, { kind: 'MEMBERS', changes: [{ what: 'muted', user: '101', by: '100', text: '5' }] });
+  await clock.advance(2_000);
+  const talk = () => bob.client.talks.find(({ group }) => group === 7);
+  assert.deepEqual([talk()?.muted, talk()?.groupMuted], [5, null]);
+  system.store('g:7', 0, { kind: 'MEMBERS', changes: [{ what: 'muted', by: '100', text: '0' }] });
+  await clock.advance(100);
+  assert.deepEqual([talk()?.muted, talk()?.groupMuted], [5, 0]);
+  group.mutes.clear();
+  system.store('g:7', 0, { kind: 'MEMBERS', changes: [{ what: 'unmuted', by: '100' }, { what: 'unmuted', user: '101', by: '100' }] });
+  await clock.advance(2_000);
+  assert.deepEqual([talk()?.muted, talk()?.groupMuted], [null, null]);
+});
+
+for (const isOld of [false, true]) {
+  test(`what happened before the first login is on ${isOld ? 'no page of a route of an earlier release' : 'pages'}`, async () => {
+    const system = new System();
+    system.isOld = isOld;
+    const alice = system.user('alice');
+    const members = new Map([[alice.id, 'owner'], [alice.id + 1, 'member']]);
+    system.groups.set(7, { id: 7, name: 'gardening', members });
+    system.store('g:7', alice.id, { text: 'one', clientId: 'c1' });
+    system.store('g:7', 0, { kind: 'MEMBERS', changes: [{ what: 'added', user: '101', by: '100' }] });
+    const { position } = system.store('g:7', alice.id, { text: 'two', clientId: 'c2' });
+    system.reads.set('g:7 101', position);
+    const bob = await online(system, 'bob');
+    const asked = bob.client.page('g:7', { limit: 30 });
+    await system.clock.advance(100);
+    const kinds = (await asked).messages.map(({ kind, text, changes }) => (kind === 'members' ? changes[0].what : text));
+    assert.deepEqual(kinds, isOld ? ['one', 'two'] : ['one', 'added', 'two']);
+  });
+}
+
 test('an invitation is told once, although each Welcome has it', async () => {
   const { system, clock, bob } = await two();
   const invited = { group: '7', groupName: 'gardening', by: '100', byName: 'alice', at: '5' };

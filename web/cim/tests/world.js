@@ -101,8 +101,11 @@ export class System {
   users = [];
   /** @type {Map<string, any[]>} */
   logs = new Map();
-  /** @type {Map<number, { id: number, name: string, members: Map<number, string> }>} */
+  /** @type {Map<number, { id: number, name: string, members: Map<number, string>, muted?: number | null,
+   *   mutes?: Map<number, number> }>} */
   groups = new Map();
+  /** Whether pages tell nothing of what happened to groups, as routes of earlier releases. */
+  isOld = false;
   /** @type {Live[]} */
   live = [];
   /** Tickets, and the sockets of all times. @type {Map<string, { user: number, device: string }>} */
@@ -221,12 +224,18 @@ export class System {
     }
     if (call === 'GET /v1/groups') {
       const mine = [...this.groups.values()].filter(({ members }) => members.has(user));
-      return [200, { groups: mine.map(({ id, name, members }) => ({ group: { id, name }, role: members.get(user) })), more: null }];
+      return [200, { groups: mine.map(({ id, name, members, muted = null, mutes }) => ({
+        group: { id, name, muted },
+        role: members.get(user),
+        muted: mutes?.get(user) ?? null,
+      })), more: null }];
     }
     const page = /^GET \/v1\/conversations\/(.*)\/messages$/.exec(call);
     if (page) {
       const found = this.page(page[1], given.get('after'), given.get('before'), Number(given.get('limit')));
-      const shown = found.rows.filter(({ kind }) => kind !== 'EDIT' && kind !== 'RECALL' && kind !== 'MEMBERS');
+      if (given.has('members') && this.isOld) return [400, { code: 'invalid', detail: 'no', field: 'members' }];
+      const left = new Set(['EDIT', 'RECALL', ...(given.has('members') ? [] : ['MEMBERS'])]);
+      const shown = found.rows.filter(({ kind }) => !left.has(kind ?? ''));
       const messages = shown.map(({ senderName, sentAt, clientId, contentType, previous, ...more }, i) => ({
         ...more,
         previous: shown[i - 1]?.position ?? previous ?? '',
