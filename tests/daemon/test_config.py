@@ -188,7 +188,7 @@ class OptionsTests(SynchronousTestCase):
             ('lamp = "red"', "lamp must be tables, each of which begins with [[lamp]]"),
             ('[lamp]\ncolour = "red"', "lamp must be tables, each of which begins with [[lamp]]"),
             ("[[lamp]]\ncolour = 1\n[[lamp]]", "[[lamp]] 2: must have a colour, and nothing else"),
-            ("[[lamps]]\ncolour = 1", "unknown key lamps"),
+            ("[[lamps]]\ncolour = 1", 'unknown key "lamps"'),
         ):
             error = self.assertRaises(UsageError, self.parse, file=file)
             self.assertIn(wrong, str(error))

@@ -40,6 +40,7 @@ EXAMPLES = {
             "hosts",
             "trusted-proxies",
             "allow-outgoing",
+            "message-policy",
             "guests",
             "accounts",
             "login-policy",
@@ -49,6 +50,7 @@ EXAMPLES = {
         *("api-key-file", "console", "listen", "http", "websocket"),
         *("advertise-tls", "advertise-websocket", "origins", "hosts", "trusted-proxies", "guests", "accounts"),
         "allow-outgoing",
+        "message-policy",
         "login-policy",
     },
     "client": {

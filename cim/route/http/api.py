@@ -180,7 +180,12 @@ def v1_of(
     lists = Lists(route.rates, metrics.refused)
     apis = (
         NewAccountsAPI(
-            store=store, known=route.accounts, passwords=passwords, rates=route.rates, policy=settings.accounts
+            store=store,
+            known=route.accounts,
+            passwords=passwords,
+            rates=route.rates,
+            naming=route.naming,
+            policy=settings.accounts,
         ),
         OwnUsersAPI(store=store, known=route.accounts, logins=route.logins, tokens=tokens),
         AccountsAPI(

@@ -18,6 +18,7 @@ from cim.route.http.access import Caller
 from cim.route.http.passwords import OPERATORS, Passwords, Turn
 from cim.route.http.shapes import ACCOUNT, PASSWORD
 from cim.route.messages.accounts import KnownAccounts
+from cim.route.policy.naming import Naming
 from cim.web.declaring import Who, WithStatus, http_call
 from cim.web.schema import NewName, Optional, Text
 
@@ -36,6 +37,7 @@ class NewAccountsAPI:
     _known: KnownAccounts
     _passwords: Passwords
     _rates: Rates
+    _naming: Naming
     _policy: AccountPolicy
 
     @http_call(
@@ -66,7 +68,8 @@ class NewAccountsAPI:
 
         With an API key always, otherwise as the operator allows: 403 with the code `invitation-needed` if an invitation
         is needed and none that is valid was given, 403 with the code `accounts-closed` if a key is needed. 409 if the
-        name is taken, or looks like one that is; that does not use up the invitation.
+        name is taken, or looks like one that is; that does not use up the invitation. 403 with the code `refused` if a
+        rule of the operator refuses the name.
 
         A back end may give its own id of the user, with an API key; then there need be no password. If an account has
         that id, nothing is made, and the answer is 200 with that account, whatever its name.
@@ -81,6 +84,7 @@ class NewAccountsAPI:
             raise Conflict(TAKEN)
         if not caller.operator:
             self._rates.take("address-accounts", caller.address)
+            await self._naming.account(name)
         turn = OPERATORS if caller.operator else Turn(caller.address)
         hashed = await self._passwords.hash(password, turn) if password is not None else ""
         try:

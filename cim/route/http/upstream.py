@@ -63,6 +63,7 @@ class UpstreamAPI:
         if account is None:
             check_new_name(userName, "userName")
             self._rates.take("address-accounts", caller)
+            await self._route.naming.account(userName)
             try:
                 account = await self._accounts.register(userName)
             except Conflict:

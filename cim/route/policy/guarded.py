@@ -9,19 +9,21 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
-from twisted.internet.error import TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from cim.errors import CIMError, Undecided
+from cim.errors import CallTimeout, CIMError, Undecided
 from cim.interfaces import IMessagePolicy
 from cim.policies import ALLOWED, About, Question, Verdict, changed, check_verdict
 from cim.route.policy.breaker import Breaker, State
+from cim.route.policy.turns import Turns
 
 #: How many questions of a policy are under way at a time, and how many may wait for their turn.
 MOST, MAX_WAITING = 32, 1000
+#: The part of its deadline that a question may wait for its turn: what is left must do for an answer.
+WAITING_PART = 0.75
 #: The usual deadline of a policy, in seconds.
 DEADLINE = 0.3
 #: How often the same policy's failures get a line in the log, in seconds.
@@ -68,7 +70,7 @@ class Guarded:
         self._clock = clock
         self._count = count
         self._breaker = Breaker(clock.seconds)
-        self._turns = DeferredSemaphore(MOST)
+        self._turns = Turns(clock.seconds, MOST, bounds.seconds * WAITING_PART)
         self._trouble = ""
         self._logged = -LOG_SECONDS
 
@@ -94,16 +96,16 @@ class Guarded:
 
         async def in_turn() -> object:
             nonlocal asked
-            await self._turns.acquire()
+            await self._turns.take()
             try:
                 asked = True
                 answer = self._policy.check(question)
                 return await answer if isinstance(answer, Deferred) else answer
             finally:
-                self._turns.release()
+                self._turns.end()
 
         try:
-            if len(self._turns.waiting) >= MAX_WAITING:
+            if len(self._turns) >= MAX_WAITING:
                 raise TimeoutError("too many questions wait for it")
             answer = await Deferred.fromCoroutine(in_turn()).addTimeout(self._bounds.seconds, self._clock)
             verdict = self._answered(question, answer, began)
@@ -111,7 +113,7 @@ class Guarded:
             # What waited for its turn in vain says little about whoever was never asked.
             if asked or self._breaker.state is State.TRIED:
                 self._breaker.failed()
-            late = isinstance(error, TimeoutError | CancelledError)
+            late = isinstance(error, TimeoutError | CancelledError | CallTimeout)
             return self._failed("late" if late and asked else "busy" if late else "failed", error, began)
         self._breaker.succeeded()
         return verdict
