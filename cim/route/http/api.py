@@ -230,6 +230,7 @@ def v1_of(
             known=route.accounts,
             rates=route.rates,
             lists=lists,
+            naming=route.naming,
             consent=settings.group_consent,
         ),
         GroupModerationAPI(
@@ -240,6 +241,7 @@ def v1_of(
             blocks=route.blocks,
             known=route.accounts,
             rates=route.rates,
+            naming=route.naming,
             consent=settings.group_consent,
         ),
         BlocksAPI(store.blocks, store.invitations, route.blocks, route.presence, route.delivery),

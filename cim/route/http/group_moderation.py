@@ -12,6 +12,7 @@ from cim.api_keys import Scope
 from cim.errors import AccountMismatch, CIMError, Forbidden, InvalidField, NotFound
 from cim.interfaces import IGroups, IInvitations
 from cim.model import Account, Ban, Role
+from cim.policies import About
 from cim.route.front.rates import Rates
 from cim.route.http.access import Caller, confirmed
 from cim.route.http.admin_groups import LEFT, NAMED_USER
@@ -20,6 +21,7 @@ from cim.route.http.shapes import GROUP_ID, USER_ID, WHEN
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.grouping import MOST, Grouping, in_turns
 from cim.route.messages.inviting import Inviting
+from cim.route.policy.naming import Naming
 from cim.route.presence.blocks import Blocks
 from cim.user_tokens import UserScope
 from cim.web.declaring import Who, http_call
@@ -67,6 +69,7 @@ class GroupModerationAPI:
     _blocks: Blocks
     _known: KnownAccounts
     _rates: Rates
+    _naming: Naming
     _consent: str
 
     def _actor(self, caller: Caller, rate: str = "user-memberships") -> int:
@@ -290,6 +293,10 @@ class GroupModerationAPI:
         users = [user for user in users if user not in outcomes]
         if caller.operator or self._consent != INVITE:
             actor = 0 if caller.operator else caller.account.id
+            if not caller.operator and self._naming.asks(About.JOIN):
+                decided = await in_turns([partial(self._naming.join, id, caller.account, user) for user in users])
+                outcomes |= {user: one for user, one in zip(users, decided, strict=True) if one is not None}
+                users = [user for user in users if user not in outcomes]
             changed = await self._grouping.change_members(id, actor, users, ())
             words: list[str | CIMError] = [
                 one if isinstance(one, CIMError) else "added" if one else "present" for one in changed

@@ -17,6 +17,7 @@ from cim.route.http.shapes import ACCOUNT, GROUP, GROUP_ID, MORE_ID, MUTED, PAGE
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.grouping import Grouping
 from cim.route.messages.inviting import Inviting
+from cim.route.policy.naming import Naming
 from cim.route.presence.blocks import Blocks
 from cim.user_tokens import UserScope
 from cim.web.declaring import Who, WithStatus, http_call
@@ -112,6 +113,7 @@ class GroupsAPI:
         known: KnownAccounts,
         rates: Rates,
         lists: Lists,
+        naming: Naming,
         consent: str,
     ) -> None:
         self._groups = groups
@@ -122,6 +124,7 @@ class GroupsAPI:
         self._known = known
         self._rates = rates
         self._lists = lists
+        self._naming = naming
         self._consent = consent
 
     @http_call(
@@ -143,6 +146,7 @@ class GroupsAPI:
         The user becomes its owner and first member. 409 if the user is in 1,000 groups.
         """
         self._rates.take("user-groups", caller.account.id)
+        name = await self._naming.group(name, caller.account)
         id = await self._grouping.create(caller.account.id, name, open=open, history=history)
         return group_shown(await there(self._groups, id))
 
@@ -206,6 +210,8 @@ class GroupsAPI:
         """
         check_edit(name, open, history)
         self._rates.take("user-groups", caller.account.id)
+        if name is not None:
+            name = await self._naming.group(name, caller.account, id)
         return group_shown(await self._grouping.edit(id, caller.account.id, name=name, open=open, history=history))
 
     @http_call(
@@ -276,7 +282,7 @@ class GroupsAPI:
                 raise Forbidden("only an owner can change roles")
         added = False
         if member is None and user == actor.id:
-            added = await self._enter(id, user)
+            added = await self._enter(id, actor)
         elif member is None and self._consent == INVITE:
             if wanted != present:
                 raise Conflict("invite the user first, and set the role once it is a member")
@@ -284,6 +290,7 @@ class GroupsAPI:
             if await self._inviting.invite(await there(self._groups, id), actor, user):
                 return WithStatus(202, {"user": user, "role": "invited"})
         elif member is None:
+            await self._naming.join(id, actor, user)
             added = await self._grouping.add(id, actor.id, user)
         if wanted != present:
             await self._grouping.set_role(id, actor.id, user, wanted)
@@ -303,11 +310,13 @@ class GroupsAPI:
         if member is None and await self._blocks.hidden(actor.id, (user,)):
             raise AccountMismatch()
 
-    async def _enter(self, id: int, user: int) -> bool:
+    async def _enter(self, id: int, user: Account) -> bool:
         """Make a user a member who wants that: of an open group, or of one to which it is invited."""
-        if (await there(self._groups, id)).open:
-            return await self._grouping.add(id, user, user)
-        return await self._grouping.accept(id, user)
+        group = await there(self._groups, id)
+        await self._naming.join(id, user, user.id)
+        if group.open:
+            return await self._grouping.add(id, user.id, user.id)
+        return await self._grouping.accept(id, user.id)
 
     async def _put_as_operator(self, id: int, user: int, role: str | None) -> WithStatus:
         # Not as cached: a deleted account would stay a member for good.

@@ -15,6 +15,10 @@ class Naming:
     def __init__(self, policy: IMessagePolicy | None) -> None:
         self._policy = policy
 
+    def asks(self, about: About) -> bool:
+        """Return whether there is a policy that is asked about something."""
+        return self._policy is not None and about in self._policy.kinds
+
     async def account(self, name: str) -> None:
         """Have a stranger's name for a new account decided on.
 
@@ -45,7 +49,7 @@ class Naming:
         await self._text(question)
 
     async def _text(self, question: Question) -> str:
-        if self._policy is None or question.about not in self._policy.kinds:
+        if self._policy is None or not self.asks(question.about):
             return question.text
         answer = self._policy.check(question)
         verdict = answer if isinstance(answer, Verdict) else await answer
