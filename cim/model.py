@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from attrs import define, field, frozen
 
 from cim.errors import InvalidField
+from cim.traces import UNTRACED, Trace
 
 T = TypeVar("T")
 
@@ -247,6 +248,7 @@ class Append:
     :param charge: what it counts to
     :param edits: whether readers get it as the content of the text that it refers to
     :param fate: REFUSED if a policy refused it, for the reason that is the body then
+    :param trace: what it is traced by, if it is
     """
 
     conversation: str
@@ -263,6 +265,7 @@ class Append:
     charge: Charge = Charge.USER
     edits: bool = False
     fate: Fate = Fate.STORED
+    trace: Trace = UNTRACED
 
 
 @frozen

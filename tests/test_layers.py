@@ -11,7 +11,7 @@ TOP = Path(__file__).resolve().parent.parent
 PURE = {
     *("addresses", "api_keys", "cache", "errors", "external_ids", "ids", "interfaces", "invitation_codes", "keys"),
     *("limits", "model", "names", "nodes", "plain", "policies", "private_files", "reset_codes", "selection", "signed"),
-    *("standard_webhooks", "tickets", "user_tokens"),
+    *("standard_webhooks", "tickets", "traces", "user_tokens"),
     "wire",
     # The names of errors and interfaces in the first releases.
     *("ecim", "icim"),

@@ -45,6 +45,13 @@ def port(text: str) -> int:
     return int(text)
 
 
+def ratio(text: str) -> float:
+    """Read a number from 0 to 1."""
+    if not re.fullmatch(r"[01](\.[0-9]{1,9})?", text) or float(text) > 1:
+        raise ValueError(f"must be a number from 0 to 1, not {quoted(text, 40)}")
+    return float(text)
+
+
 def one_of(*choices: str) -> Callable[[str], str]:
     """Return a coercion that accepts one of these words."""
 
@@ -61,7 +68,7 @@ _PLATFORMS = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_[A-Z]+(_(
 #: The tables of a file, and what the names of their options begin with.
 TABLES = {"limits": "limit-"}
 #: Coercions whose values are numbers, not strings, in a file.
-_NUMERIC: tuple[Callable[[str], Any], ...] = (seconds, positive_int, port, int, float)
+_NUMERIC: tuple[Callable[[str], Any], ...] = (seconds, positive_int, port, ratio, int, float)
 
 
 def read_secret_file(path: str, option: str) -> str:

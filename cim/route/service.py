@@ -9,6 +9,7 @@ from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall
 
 from cim.daemon.metrics import Metrics
+from cim.daemon.tracing import Tracer
 from cim.interfaces import ROUTES, SERVERS, IMessagePolicy, IRegistry, IServerSelection, IStore
 from cim.limits import Limit, defaults
 from cim.model import GUEST, Health, LoginPolicy
@@ -60,6 +61,7 @@ class Route:
     :param limits: limits of messages, and of addresses and users, by name; the defaults where omitted
     :param guests: whether guests are served, and why (see GuestDoor)
     :param message_policy: decides on what people say and call themselves
+    :param tracer: None if nothing is traced
     """
 
     def __init__(
@@ -79,7 +81,9 @@ class Route:
         limits: Mapping[str, Limit] | None = None,
         guests: tuple[bool | None, str] = (True, OPTION),
         message_policy: IMessagePolicy | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
+        self.tracer = tracer
         self.address = address
         self.message_policy = message_policy
         self.reactor = reactor
@@ -89,7 +93,7 @@ class Route:
         self.directory = Directory(self.presence, upstream_servers=upstream_servers)
         self.routes = RouteList()
         self.calls = LinkCalls(reactor)
-        self.appender = Appender(store.conversations, reactor)
+        self.appender = Appender(store.conversations, reactor, tracer)
         self.delivery = Delivery(self.presence, store.groups, self.calls)
         self.accounts = KnownAccounts(store.accounts, reactor)
         self.inviting = Inviting(
@@ -137,6 +141,7 @@ class Route:
             limits=self.message_limits,
             revision_seconds=revision_seconds,
             policy=message_policy,
+            tracer=tracer,
         )
         self.facts.append(self.sending.full.facts)
         self.naming = Naming(message_policy)
@@ -150,6 +155,7 @@ class Route:
             recorder=self.recorder,
             grouping=self.grouping,
             metrics=metrics,
+            traced=tracer is not None,
         )
         self.downlink = Downlink(
             presence=self.presence,

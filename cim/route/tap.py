@@ -20,6 +20,7 @@ from cim.daemon.announcing import Announcing, Caution, Stopping, advertised
 from cim.daemon.clock import monotonic_reactor, time_of_day
 from cim.daemon.config import read_secret_file
 from cim.daemon.metrics import CountingErrors, Metrics
+from cim.daemon.otlp import TraceOptions, traced_by
 from cim.daemon.ports import Ports
 from cim.daemon.proxies import ProxiesOptions, addresses_of
 from cim.daemon.root import DaemonRoot
@@ -98,7 +99,16 @@ def message_policy_of(options: Any, reactor: Any, metrics: Metrics, root: Daemon
     return policies_of(options, lambda: getPlugins(IMessagePolicy), hooks, reactor, metrics.policy)
 
 
-class Options(RouteRules, RegistryOptions, LinkOptions, OriginsOptions, ProxiesOptions, OutgoingOptions, PolicyOptions):
+class Options(
+    RouteRules,
+    RegistryOptions,
+    LinkOptions,
+    OriginsOptions,
+    ProxiesOptions,
+    OutgoingOptions,
+    PolicyOptions,
+    TraceOptions,
+):
     """The options of a route."""
 
     daemon = "route"
@@ -248,6 +258,7 @@ def add_route(
             seconds=reactor.seconds,
             new_id=lambda: token(os.urandom, 32),
             reads_messages=bool(options["console-reads-messages"]),
+            tracer=route.tracer,
         )
         files = WebFiles(("shared", "console"))
         console = BoundedSite(
@@ -301,6 +312,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     address = RouteAddress(*advertised(options["advertise"], ((options["http"], "http"), (options["link"], "link"))))
     own = LinkPeer(str(address), token(os.urandom))
     calls = JSONCalls(reactor)
+    tracer = traced_by(root, options, reactor, metrics, own.name, options["store"])
     policies = message_policy_of(options, reactor, metrics, root)
     route = Route(
         address=address,
@@ -317,6 +329,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         limits=route_limits_of(options),
         guests=guests_of(options),
         message_policy=policies,
+        tracer=tracer,
     )
     if policies is not None:
         route.facts.append(policies.facts)

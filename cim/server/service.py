@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.interfaces import IReactorTime
 
 from cim.daemon.metrics import Metrics
+from cim.daemon.tracing import Tracer
 from cim.interfaces import IRegistry
 from cim.model import Health, LinkPeer
 from cim.server.edge.connection import Limits
@@ -42,6 +43,7 @@ class Server:
     :param ticket_key: the key that tickets are signed with
     :param random: returns evenly distributed numbers from 0 to 1
     :param time_of_day: the time in seconds since 1970 by this machine
+    :param tracer: None if nothing is traced
     :ivar gateway: accepts client TCP connections
     :ivar native: makes the sessions of native clients, for any kind of connection
     """
@@ -59,6 +61,7 @@ class Server:
         ticket_key: bytes,
         random: Callable[[], float],
         time_of_day: Callable[[], float],
+        tracer: Tracer | None = None,
     ) -> None:
         self.own = own
         self.registry = registry
@@ -67,7 +70,7 @@ class Server:
         self._random = random
         self.sessions = Sessions(reactor)
         self.wheel = TimerWheel(reactor)
-        self.submissions = Submissions(reactor, metrics)
+        self.submissions = Submissions(reactor, metrics, tracer)
         self.rechecks = Rechecks(reactor, self.sessions, self.submissions)
         self.index = GroupIndex(self.sessions, reactor)
         self.deliveries = Deliveries(self.sessions, self.index, reactor, metrics, time_of_day)
@@ -79,6 +82,7 @@ class Server:
             deliveries=self.deliveries,
             clock=reactor,
             metrics=metrics,
+            tracer=tracer,
         )
         self.openings = Openings(
             sessions=self.sessions,

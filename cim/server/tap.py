@@ -18,6 +18,7 @@ from cim.daemon.clock import monotonic_reactor, time_of_day
 from cim.daemon.config import positive_int
 from cim.daemon.endpoints import is_loopback_host
 from cim.daemon.metrics import CountingErrors, Metrics
+from cim.daemon.otlp import TraceOptions, traced_by
 from cim.daemon.ports import Ports
 from cim.daemon.proxies import ProxiesOptions, addresses_of
 from cim.daemon.root import DaemonRoot
@@ -74,7 +75,7 @@ SESSION_LIMITS = [
 ]
 
 
-class Options(RegistryOptions, LinkOptions, WebSocketOptions, ProxiesOptions):
+class Options(RegistryOptions, LinkOptions, WebSocketOptions, ProxiesOptions, TraceOptions):
     """Options of a server."""
 
     daemon = "server"
@@ -148,6 +149,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         raise UsageError(error.message)
     name = ServerAddress(*advertised(options["advertise"], ((options["listen"], "listen"), (options["http"], "http"))))
     own = LinkPeer(str(name), token(os.urandom), websocket_url(options), tls_name(options))
+    tracer = traced_by(root, options, reactor, metrics, own.name)
     server = Server(
         own=own,
         reactor=reactor,
@@ -159,6 +161,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         ticket_key=derive_key(secret, "ticket"),
         random=random.random,
         time_of_day=time_of_day,
+        tracer=tracer,
     )
 
     def endpoint_for(route: RouteAddress) -> NamedHost:
@@ -193,7 +196,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
 
     operations = Operations(health, metrics)
     apis = (ServerAPI(server.sessions, metrics, options["max-frame"]), operations)
-    resource = CallResource({Envelopes(cluster_only(options, metrics)): apis}, metrics)
+    resource = CallResource({Envelopes(cluster_only(options, metrics)): apis}, metrics, tracer)
     site = BoundedSite(resource, reactor, metrics, hosts=hosts_of(options))
     root.add(IService(registry))
     root.add(HTTPService(ports.listening("http", options["http"], site), site, reactor))

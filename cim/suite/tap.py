@@ -28,6 +28,7 @@ from cim.daemon.config import positive_int
 from cim.daemon.data_folder import DataFolder
 from cim.daemon.endpoints import Endpoint, is_loopback_host
 from cim.daemon.metrics import CountingErrors, Metrics
+from cim.daemon.otlp import TraceOptions, traced_by
 from cim.daemon.own_certificate import ensure_certificate
 from cim.daemon.ports import Ports
 from cim.daemon.proxies import ProxiesOptions, addresses_of
@@ -64,7 +65,7 @@ FIRST_USES, FIRST_DAYS = 10, 7
 _EVERYWHERE = ("", "0.0.0.0", "::", "localhost")
 
 
-class Options(RouteRules, WebSocketOptions, ProxiesOptions, OutgoingOptions, PolicyOptions):
+class Options(RouteRules, WebSocketOptions, ProxiesOptions, OutgoingOptions, PolicyOptions, TraceOptions):
     """Options of the suite."""
 
     daemon = "suite"
@@ -281,6 +282,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     # The route accepts no links over TCP here, but its name needs a port for them all the same.
     route_address = RouteAddress(host, http, port_of(options["http"], "http"))
     calls = JSONCalls(reactor)
+    tracer = traced_by(root, options, reactor, metrics, own.name, "sqlite")
     server = Server(
         own=own,
         reactor=reactor,
@@ -292,6 +294,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         ticket_key=derive_key(secret, "ticket"),
         random=random.random,
         time_of_day=time_of_day,
+        tracer=tracer,
     )
     policies = message_policy_of(options, reactor, metrics, root)
     route = Route(
@@ -308,6 +311,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         limits=route_limits_of(options),
         guests=guests_of(options),
         message_policy=policies,
+        tracer=tracer,
     )
     if policies is not None:
         route.facts.append(policies.facts)

@@ -59,6 +59,7 @@ class Call:
     :ivar asks_whether_awaited: its handler wants to know whether the client still waits
     :ivar private: it shows an operator what users said
     :ivar needs: the scope that a bounded token of a user must have for it; None if it takes none
+    :ivar asks_for_trace: its handler wants to know the trace that the request belongs to
     """
 
     methods: tuple[str, ...]
@@ -77,6 +78,7 @@ class Call:
     scope: Scope | None = None
     private: bool = False
     needs: UserScope | None = None
+    asks_for_trace: bool = False
 
     @property
     def audited(self) -> bool:
@@ -149,6 +151,7 @@ def http_call(
     asks_whether_awaited: bool = False,
     private: bool = False,
     needs: UserScope | None = None,
+    asks_for_trace: bool = False,
 ) -> Callable[[_H], _H]:
     """Declare a method `(self, caller, **values)` as a call that gets the values of path, query and body.
 
@@ -163,6 +166,7 @@ def http_call(
     :param private: it shows an operator what users said
     :param needs: the scope that a bounded token of a user must have; where a token is taken, it is READ for a GET and
         ACCOUNT for the others if nothing else is said
+    :param asks_for_trace: the handler also gets `trace`, the name of the trace that the request belongs to, if any
     """
     *methods, template = line.split(" ")
     if (scope is None) is (who in OPERATORS):
@@ -195,6 +199,7 @@ def http_call(
             scope,
             private,
             needs,
+            asks_for_trace,
         )
         return handler
 

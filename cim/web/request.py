@@ -9,6 +9,7 @@ from typing import Any
 from twisted.web import http, server
 from twisted.web.resource import Resource
 
+from cim.daemon.tracing import Span
 from cim.errors import BadRequest
 
 JSON = b"application/json"
@@ -63,6 +64,7 @@ class BoundedRequest(server.Request):
 
     channel: Any  # a BoundedChannel
     caller: Any = None  # of a call, once it is let in
+    span: Span | None = None  # of a call that is traced
     content: Any
     defaultContentType = None
     _too_large = False

@@ -22,7 +22,9 @@ from twisted.logger import Logger
 from twisted.web.server import NOT_DONE_YET
 
 from cim.daemon.metrics import Metrics
+from cim.daemon.tracing import Tracer
 from cim.errors import BadRequest, CIMError, RateLimited
+from cim.traces import UNTRACED
 from cim.web.declaring import UNPROVEN, Call, Content, WithHeaders, calls_of
 from cim.web.dialect import Dialect
 from cim.web.inputs import read_query
@@ -32,6 +34,8 @@ from cim.wire.error_table import row_of
 _log = Logger()
 #: The statuses of requests that are refused for their content, not for their caller.
 _MALFORMED = (400, 413, 415)
+#: What asks for these asks all the time.
+_UNTRACED = ("/health", "/health/live", "/metrics")
 #: How many paths are cached, and how long one may be, so that nobody can fill the memory.
 _REMEMBERED = 1024
 _LONGEST = 256
@@ -45,13 +49,17 @@ class Endpoint:
     """Serves one call.
 
     :param handler: the declared method, bound to its object
+    :param tracer: None if nothing is traced
     """
 
-    def __init__(self, call: Call, handler: Callable[..., Any], dialect: Dialect, metrics: Metrics) -> None:
+    def __init__(
+        self, call: Call, handler: Callable[..., Any], dialect: Dialect, metrics: Metrics, tracer: Tracer | None
+    ) -> None:
         self._call = call
         self._handler = handler
         self._dialect = dialect
         self._metrics = metrics
+        self._tracer = tracer if call.path not in _UNTRACED else None
 
     def serve(self, request: Any, **segments: str) -> None:
         """Answer a request, now or later.
@@ -59,6 +67,13 @@ class Endpoint:
         :param segments: the named segments of its path
         """
         request.began = self._metrics.seconds()
+        if self._tracer is not None:
+            request.span = self._tracer.request(
+                request.method.decode(),
+                self._call.path,
+                "https" if request.isSecure() else "http",
+                request.requestHeaders.getRawHeaders(b"traceparent"),
+            )
         try:
             caller = self._dialect.admit(request, self._call)
             result: Any
@@ -108,6 +123,8 @@ class Endpoint:
             values |= self._dialect.read(request, call)
         if call.asks_whether_awaited:
             values["awaited"] = partial(is_awaited, request)
+        if call.asks_for_trace:
+            values["trace"] = request.span.trace if request.span is not None else UNTRACED
         return values
 
     def _answer(self, request: Any, result: Any) -> None:
@@ -134,6 +151,8 @@ class Endpoint:
     def _done(self, request: Any, status: int, result: Any = None) -> None:
         took = self._metrics.seconds() - request.began
         self._metrics.http_request(request.method.decode(), self._call.path, status, took)
+        if request.span is not None:
+            request.span.answered(status)
         self._dialect.done(request, self._call, status, result)
 
 
@@ -164,9 +183,12 @@ class CallResource(KleinResource, PathResource):
     :ivar app: the Klein app with the map, complete from the start
     """
 
-    def __init__(self, families: Mapping[Dialect, Iterable[object]], metrics: Metrics) -> None:
+    def __init__(
+        self, families: Mapping[Dialect, Iterable[object]], metrics: Metrics, tracer: Tracer | None = None
+    ) -> None:
         """
         :param families: the objects of each dialect; a path belongs to the first dialect that speaks it
+        :param tracer: None if nothing is traced
         """
         self.app = app = Klein()
         # No redirects: a path matches a call exactly or not at all.
@@ -175,6 +197,7 @@ class CallResource(KleinResource, PathResource):
         super().__init__(app)
         self._dialects = tuple(families)
         self._metrics = metrics
+        self._tracer = tracer
         for dialect, apis in families.items():
             for api in apis:
                 self._add(dialect, api)
@@ -187,7 +210,7 @@ class CallResource(KleinResource, PathResource):
             if endpoint in self.app.endpoints or self._dialect_at(call.path) is not dialect:
                 raise ValueError(f"{endpoint} is already served, or {call.path} belongs to another dialect")
             path = call.path.replace("{", "<").replace("}", ">")
-            serve = Endpoint(call, getattr(api, name), dialect, self._metrics).serve
+            serve = Endpoint(call, getattr(api, name), dialect, self._metrics, self._tracer).serve
             self.app.route(path, methods=call.methods, endpoint=endpoint)(serve)
 
     def render(self, request: Any) -> Any:

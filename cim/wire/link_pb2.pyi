@@ -249,7 +249,7 @@ class Probe(_message.Message):
     def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., owner: _Optional[str] = ...) -> None: ...
 
 class Deliver(_message.Message):
-    __slots__ = ("call", "users", "everyone", "except_user", "sessions", "group", "except_session", "packet", "repeated", "batch", "reads", "members", "watched")
+    __slots__ = ("call", "users", "everyone", "except_user", "sessions", "group", "except_session", "packet", "repeated", "batch", "reads", "members", "watched", "trace")
     CALL_FIELD_NUMBER: _ClassVar[int]
     USERS_FIELD_NUMBER: _ClassVar[int]
     EVERYONE_FIELD_NUMBER: _ClassVar[int]
@@ -263,6 +263,7 @@ class Deliver(_message.Message):
     READS_FIELD_NUMBER: _ClassVar[int]
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     WATCHED_FIELD_NUMBER: _ClassVar[int]
+    TRACE_FIELD_NUMBER: _ClassVar[int]
     call: int
     users: _containers.RepeatedScalarFieldContainer[int]
     everyone: bool
@@ -276,10 +277,11 @@ class Deliver(_message.Message):
     reads: str
     members: bool
     watched: int
-    def __init__(self, call: _Optional[int] = ..., users: _Optional[_Iterable[int]] = ..., everyone: _Optional[bool] = ..., except_user: _Optional[int] = ..., sessions: _Optional[_Iterable[str]] = ..., group: _Optional[int] = ..., except_session: _Optional[str] = ..., packet: _Optional[bytes] = ..., repeated: _Optional[bool] = ..., batch: _Optional[int] = ..., reads: _Optional[str] = ..., members: _Optional[bool] = ..., watched: _Optional[int] = ...) -> None: ...
+    trace: bytes
+    def __init__(self, call: _Optional[int] = ..., users: _Optional[_Iterable[int]] = ..., everyone: _Optional[bool] = ..., except_user: _Optional[int] = ..., sessions: _Optional[_Iterable[str]] = ..., group: _Optional[int] = ..., except_session: _Optional[str] = ..., packet: _Optional[bytes] = ..., repeated: _Optional[bool] = ..., batch: _Optional[int] = ..., reads: _Optional[str] = ..., members: _Optional[bool] = ..., watched: _Optional[int] = ..., trace: _Optional[bytes] = ...) -> None: ...
 
 class Request(_message.Message):
-    __slots__ = ("call", "user", "name", "session", "device", "purpose", "conversation", "packet", "since", "page", "after", "members")
+    __slots__ = ("call", "user", "name", "session", "device", "purpose", "conversation", "packet", "since", "page", "after", "members", "trace")
     CALL_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -292,6 +294,7 @@ class Request(_message.Message):
     PAGE_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    TRACE_FIELD_NUMBER: _ClassVar[int]
     call: int
     user: int
     name: str
@@ -304,7 +307,8 @@ class Request(_message.Message):
     page: str
     after: str
     members: bool
-    def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., name: _Optional[str] = ..., session: _Optional[str] = ..., device: _Optional[str] = ..., purpose: _Optional[_Union[Purpose, str]] = ..., conversation: _Optional[str] = ..., packet: _Optional[bytes] = ..., since: _Optional[str] = ..., page: _Optional[str] = ..., after: _Optional[str] = ..., members: _Optional[bool] = ...) -> None: ...
+    trace: bytes
+    def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., name: _Optional[str] = ..., session: _Optional[str] = ..., device: _Optional[str] = ..., purpose: _Optional[_Union[Purpose, str]] = ..., conversation: _Optional[str] = ..., packet: _Optional[bytes] = ..., since: _Optional[str] = ..., page: _Optional[str] = ..., after: _Optional[str] = ..., members: _Optional[bool] = ..., trace: _Optional[bytes] = ...) -> None: ...
 
 class Reply(_message.Message):
     __slots__ = ("call", "code", "packets")

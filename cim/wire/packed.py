@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
+from cim.traces import UNTRACED, Trace
 from cim.wire.framing import encode_varint
 
 _SMALL = tuple(encode_varint(number) for number in range(1024))
@@ -91,33 +92,37 @@ def asker(user: int, name: str, session: str, device: str, members: bool = False
     return named + b"\x68\x01" if members else named
 
 
-def request(call: int, asker: bytes, conversation: str, packet: bytes, after: str = "") -> bytes:
+def request(
+    call: int, asker: bytes, conversation: str, packet: bytes, after: str = "", trace: Trace = UNTRACED
+) -> bytes:
     """Return an Item with a Request that forwards a client's packet.
 
     :param call: the number that the answer will carry; 0 if nobody waits for an answer
     :param after: for a Send, the client_id of the one that must be stored before it; "" for none
     """
-    body = b"%b%b%b\x42%b%b%b" % (
+    body = b"%b%b%b\x42%b%b%b%b" % (
         b"\x08" + encode_varint(call) if call else b"",
         asker,
         _text(b"\x3a", conversation),
         varint(len(packet)),
         packet,
         _text(b"\x62", after) if after else b"",
+        b"\x72\x18" + trace if trace else b"",
     )
     return _REQUEST + varint(len(body)) + body
 
 
-def pushed(packet: bytes, repeated: bool = False, batch: int = 0) -> bytes:
+def pushed(packet: bytes, repeated: bool = False, batch: int = 0, trace: Trace = UNTRACED) -> bytes:
     """Return the fields that all Delivers of a push share.
 
     :param batch: how many messages of its batch are still to come, this one included; 0 if it is in no batch
     """
-    return b"%b%b%b%b" % (
+    return b"%b%b%b%b%b" % (
         b"\x62" + varint(len(packet)) if packet else b"",
         packet,
         b"\x70\x01" if repeated else b"",
         b"\x78" + varint(batch) if batch else b"",
+        b"\x9a\x01\x18" + trace if trace else b"",
     )
 
 

@@ -25,6 +25,9 @@ class NativeCase(SynchronousTestCase):
     #: Decides on messages.
     message_policy = None
 
+    #: What traces.
+    tracer = None
+
     def setUp(self):
         self.cluster = Cluster(
             self.servers,
@@ -33,6 +36,7 @@ class NativeCase(SynchronousTestCase):
             limits=self.limits,
             message_limits=self.message_limits,
             message_policy=self.message_policy,
+            tracer=self.tracer,
         )
         self.alice, self.bob, self.carol = (self.cluster.account(name) for name in ("alice", "bob", "carol"))
         self.conversation = conversations.private(self.alice.id, self.bob.id)

@@ -26,7 +26,7 @@ NO_KEYS = {"config", "help", "version"}
 EXAMPLES = {
     "server": {
         *("registry-auth-file", "registry-ca", "registry-certificate"),
-        *("secret-file", "advertise-tls", "advertise-websocket", "origins", "hosts", "trusted-proxies"),
+        *("secret-file", "advertise-tls", "advertise-websocket", "origins", "hosts", "trusted-proxies", "trace"),
     },
     "route": {
         *("registry-auth-file", "registry-ca", "registry-certificate"),
@@ -44,6 +44,7 @@ EXAMPLES = {
             "guests",
             "accounts",
             "login-policy",
+            "trace",
         ),
     },
     "suite": {
@@ -52,6 +53,7 @@ EXAMPLES = {
         "allow-outgoing",
         "message-policy",
         "login-policy",
+        "trace",
     },
     "client": {
         "ca",

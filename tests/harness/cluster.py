@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 
 from cim.daemon.metrics import Metrics
+from cim.daemon.tracing import Tracer
 from cim.interfaces import IAnnouncement, IServerSelection
 from cim.keys import derive_key
 from cim.limits import Limit, defaults
@@ -110,6 +111,7 @@ class Cluster:
     :param retention: that of its store, if none is given
     :param guests: whether guests are served, and why, at routes that are started from now on
     :param message_policy: decides on what people say and call themselves
+    :param tracer: that of all servers and routes
     :ivar clock: the reactor and clock; use `turn` to run what is due now
     """
 
@@ -127,7 +129,9 @@ class Cluster:
         retention: Retention = DEFAULT,
         guests: tuple[bool | None, str] = (True, OPTION),
         message_policy: Any = None,
+        tracer: Tracer | None = None,
     ) -> None:
+        self._tracer = tracer
         self.link_version = link_version
         # Its sockets are used to probe upstream's servers.
         self.clock = MemoryReactorClock()
@@ -182,6 +186,7 @@ class Cluster:
             ticket_key=self.ticket_key,
             random=lambda: 0.5,
             time_of_day=self.clock.seconds,
+            tracer=self._tracer,
         )
         if at is None:
             self.servers.append(server)
@@ -212,6 +217,7 @@ class Cluster:
             limits=self._message_limits,
             guests=self.guests,
             message_policy=self._message_policy,
+            tracer=self._tracer,
         )
         self.routes.append(route)
         route.leases.startService()

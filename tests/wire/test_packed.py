@@ -16,6 +16,7 @@ numbers = st.integers(0, (1 << 63) - 1)
 names = st.sampled_from(["", "p:1:2", "p:1795435314963:1795435316216", "g:0", "g:9007199254740991"])
 places = st.builds("{}-{}".format, numbers, numbers)
 packets = st.binary(max_size=3000)
+traces = st.one_of(st.just(b""), st.binary(min_size=24, max_size=24))
 
 
 class PackedTests(SynchronousTestCase):
@@ -37,10 +38,10 @@ class PackedTests(SynchronousTestCase):
     def test_reply(self, call, packet):
         self.assertEqual(Item.FromString(packed.reply(call, packet)), Item(reply=Reply(call=call, packets=[packet])))
 
-    @given(calls, ids, texts, st.text("0123456789", max_size=12), texts, names, packets, texts)
-    def test_request(self, call, user, name, session, device, conversation, packet, after):
+    @given(calls, ids, texts, st.text("0123456789", max_size=12), texts, names, packets, texts, traces)
+    def test_request(self, call, user, name, session, device, conversation, packet, after, trace):
         asker = packed.asker(user, name, session, device)
-        found = Item.FromString(packed.request(call, asker, conversation, packet, after))
+        found = Item.FromString(packed.request(call, asker, conversation, packet, after, trace))
         expected = Request(
             call=call,
             user=user,
@@ -50,6 +51,7 @@ class PackedTests(SynchronousTestCase):
             conversation=conversation,
             packet=packet,
             after=after,
+            trace=trace,
         )
         self.assertEqual(found, Item(request=expected))
 
@@ -59,10 +61,11 @@ class PackedTests(SynchronousTestCase):
         st.integers(0, 1000),
         st.tuples(calls, st.one_of(st.just(0), ids), st.booleans(), st.one_of(st.just(0), ids), names),
         st.booleans(),
+        traces,
     )
-    def test_deliver(self, users, packet, batch, to, repeated):
+    def test_deliver(self, users, packet, batch, to, repeated, trace):
         call, group, everyone, except_user, except_session = to
-        common = packed.pushed(packet, repeated, batch)
+        common = packed.pushed(packet, repeated, batch, trace)
         found = packed.deliver(
             common,
             users,
@@ -82,5 +85,6 @@ class PackedTests(SynchronousTestCase):
             packet=packet,
             repeated=repeated,
             batch=batch,
+            trace=trace,
         )
         self.assertEqual(Item.FromString(found), Item(deliver=expected))

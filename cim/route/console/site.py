@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cim.daemon.metrics import Metrics
+from cim.daemon.tracing import Tracer
 from cim.route.console.api import ConsoleAPI
 from cim.route.console.gate import ConsoleGate
 from cim.route.console.sessions import KeySessions
@@ -35,6 +36,7 @@ def console_calls(
     seconds: Callable[[], float],
     new_id: Callable[[], str],
     reads_messages: bool,
+    tracer: Tracer | None = None,
 ) -> CallResource:
     """Return the resource that serves the console's calls.
 
@@ -43,6 +45,7 @@ def console_calls(
     :param seconds: a clock that only goes forward
     :param new_id: makes an unguessable text
     :param reads_messages: whether operators may see what users said
+    :param tracer: None if nothing is traced
     """
     audit = Auditing("console")
     sessions = KeySessions(keys, seconds, new_id)
@@ -50,7 +53,7 @@ def console_calls(
     gate = ConsoleGate(sessions, where, reads_messages=reads_messages)
     metrics.gauge("console_sessions", "Logins at the console.", lambda: len(sessions))
     apis = [api for api in v1.apis if isinstance(api, SERVED)]
-    return CallResource({_ConsoleProblems(gate, audit=audit): [own, *apis]}, metrics)
+    return CallResource({_ConsoleProblems(gate, audit=audit): [own, *apis]}, metrics, tracer)
 
 
 class _ConsoleProblems(Problems):

@@ -46,7 +46,12 @@ class Requests:
         recorder: SessionRecorder,
         grouping: Grouping,
         metrics: Metrics,
+        traced: bool = False,
     ) -> None:
+        """
+        :param traced: whether messages that belong to a trace are traced
+        """
+        self._traced = traced
         self._sending = sending
         self._reading = reading
         self._receipts = receipts
@@ -140,6 +145,8 @@ class Requests:
         message = Outgoing(
             Account(request.user, request.name), send, conversation, size, request.after, link, request.session
         )
+        if self._traced:
+            message.trace = request.trace
         self._sending.submit(message, done)
 
     def _sync(self, link: ILink, request: Request, packet: Packet) -> None:

@@ -27,6 +27,7 @@ from cim.route.messages.together import together
 from cim.route.presence.directory import Directory
 from cim.route.presence.presence import Presence
 from cim.route.presence.upstream_servers import UpstreamServers
+from cim.traces import UNTRACED, Trace
 from cim.wire import conversations, native
 from cim.wire.cim_pb2 import Send
 from cim.wire.link_pb2 import Outcome
@@ -49,6 +50,7 @@ class _Private:
     receiver: int
     texts: Sequence[str]
     batch: bool
+    trace: Trace
 
 
 def _stored(texts: Sequence[str], appended: Sequence[Appended]) -> list[str]:
@@ -92,9 +94,12 @@ class GuestMessages:
         self._upstream = upstream
         self._client_ids = _client_ids(new_id)
 
-    async def private(self, sender: Guest, receiver: int, texts: Sequence[str], *, batch: bool) -> None:
+    async def private(
+        self, sender: Guest, receiver: int, texts: Sequence[str], *, batch: bool, trace: Trace = UNTRACED
+    ) -> None:
         """Store texts for one user and push them; returns when a server has written them to a live connection.
 
+        :param trace: that of the call, if it is traced
         :raises AccountMismatch: an unknown sender or receiver; nothing is stored
         :raises RateLimited: the sender says too much; nothing is stored
         :raises Refused: a policy refuses one of them; nothing is stored
@@ -104,7 +109,7 @@ class GuestMessages:
         if sender.user == receiver:
             raise InvalidField("receiveUserId", "must be another user: nobody writes to oneself")
         author = self._accounts.at_hand(sender.user) or await self._accounts.get(sender.user)
-        said = _Private(author, sender, receiver, texts, batch)
+        said = _Private(author, sender, receiver, texts, batch, trace)
         conversation = conversations.private(author.id, receiver)
         self._sending.allow(sender, conversation, len(texts), sum(len(text.encode()) for text in texts))
         messages = self._chain(said, conversation)
@@ -127,7 +132,9 @@ class GuestMessages:
         for text in said.texts:
             send = Send(user=said.receiver, client_id=next(self._client_ids), text=text)
             size = len(text.encode())
-            messages.append(Outgoing(said.author, send, conversation, size, after, push=False, payer=said.sender))
+            messages.append(
+                Outgoing(said.author, send, conversation, size, after, push=False, payer=said.sender, trace=said.trace)
+            )
             after = send.client_id
         return messages
 
@@ -193,16 +200,17 @@ class GuestMessages:
                 links.add(host.link)
         return links
 
-    async def everyone(self, sender: Guest, text: str) -> None:
+    async def everyone(self, sender: Guest, text: str, trace: Trace = UNTRACED) -> None:
         """Push a text to everyone online but the sender; returns when every server has written it or is lost.
 
+        :param trace: that of the call, if it is traced
         :raises AccountMismatch: an unknown sender
         :raises RateLimited: the sender says too much
         """
         author = self._accounts.at_hand(sender.user) or await self._accounts.get(sender.user)
         send = Send(group=0, client_id=next(self._client_ids), text=text)
         size = len(text.encode())
-        message = Outgoing(author, send, conversations.EVERYONE, size, push=False, payer=sender)
+        message = Outgoing(author, send, conversations.EVERYONE, size, push=False, payer=sender, trace=trace)
         at = await self._sending.send(message)
         push = push_of(message, at)
         # All are under way; each is waited for, so that whoever gets the answer can rely on the order of what follows.

@@ -302,4 +302,4 @@ def api_resource(
     """
     access = Access(v1.tokens, v1.pages, settings.keys, where, route.rates)
     problems = Problems(access, settings.origins, Auditing("API"))
-    return CallResource({problems: (*v1.apis, Description()), Envelopes(cluster_only): beside}, metrics)
+    return CallResource({problems: (*v1.apis, Description()), Envelopes(cluster_only): beside}, metrics, route.tracer)

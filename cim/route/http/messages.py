@@ -24,6 +24,7 @@ from cim.route.messages.limits import Key
 from cim.route.messages.reading import HEADS, NO_MEMBERS, NO_REVISIONS, Reading
 from cim.route.messages.receipts import Receipts
 from cim.route.messages.sending import Outgoing, Sending
+from cim.traces import Trace
 from cim.user_tokens import UserScope
 from cim.web.declaring import Who, WithStatus, http_call
 from cim.web.problem import encode
@@ -171,9 +172,17 @@ class MessagesAPI:
         answers={201: _ACCEPTED, 200: _ACCEPTED},
         errors=(404, 409),
         example={"to_user": 1795430398297, "client_id": "7f3a", "text": "hello"},
+        asks_for_trace=True,
     )
     async def send(
-        self, caller: Caller, to_user: int | None, to_group: int | None, from_user: int | None, after: str, **said: Any
+        self,
+        caller: Caller,
+        to_user: int | None,
+        to_group: int | None,
+        from_user: int | None,
+        after: str,
+        trace: Trace,
+        **said: Any,
     ) -> WithStatus:
         """Send a message.
 
@@ -195,6 +204,7 @@ class MessagesAPI:
             after,
             payer=payer,
             operator=caller.key is not None and caller.key.past_blocks,
+            trace=trace,
         )
         appended = await self._sending.send(message)
         return WithStatus(

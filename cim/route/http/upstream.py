@@ -13,6 +13,7 @@ from cim.route.guests.door import GuestDoor
 from cim.route.http.shapes import USER_ID
 from cim.route.messages.limits import Guest
 from cim.route.service import Route
+from cim.traces import Trace
 from cim.web.declaring import Call, Gate, Who, WithHeaders, http_call
 from cim.web.message_fields import MAX_TEXT, MESSAGE, texts_of
 from cim.web.schema import Array, Integer, Name, Object, Text
@@ -98,9 +99,10 @@ class UpstreamAPI:
             "receiveUserId": USER_ID,
             **MESSAGE,
         },
+        asks_for_trace=True,
     )
     async def private(
-        self, caller: str, userId: int, receiveUserId: int, batchMsg: list[str] | None, msg: str | None
+        self, caller: str, userId: int, receiveUserId: int, batchMsg: list[str] | None, msg: str | None, trace: Trace
     ) -> None:
         """Push a message, or several as one batch, to a user."""
         texts = texts_of(batchMsg, msg)
@@ -110,15 +112,20 @@ class UpstreamAPI:
             self._rates.take("address-calls", caller)
             await self._route.guests.check(userId)
         sender = Guest(userId, caller)
-        await self._route.messages.private(sender, receiveUserId, texts, batch=bool(batchMsg))
+        await self._route.messages.private(sender, receiveUserId, texts, batch=bool(batchMsg), trace=trace)
 
-    @http_call("POST /groupRoute", who=Who.GUEST, body={"userId": USER_ID, "msg": Text(MAX_TEXT, about="The text.")})
-    async def everyone(self, caller: str, userId: int, msg: str) -> None:
+    @http_call(
+        "POST /groupRoute",
+        who=Who.GUEST,
+        body={"userId": USER_ID, "msg": Text(MAX_TEXT, about="The text.")},
+        asks_for_trace=True,
+    )
+    async def everyone(self, caller: str, userId: int, msg: str, trace: Trace) -> None:
         """Push a message to everyone online except the sender."""
         self._rates.take("address-calls", caller)
         await self._caught_up()
         await self._route.guests.check(userId)
-        await self._route.messages.everyone(Guest(userId, caller), msg)
+        await self._route.messages.everyone(Guest(userId, caller), msg, trace)
 
     @http_call("GET POST /onlineUser", who=Who.GUEST, answers={200: Array(_GUEST)})
     async def online(self, caller: str) -> list[dict[str, Any]]:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from cim.daemon.tracing import Span, Tracer
 from cim.errors import CIMError, RateLimited, StoreUnavailable
 from cim.interfaces import IConversations
 from cim.model import Append, Appended
@@ -32,6 +34,13 @@ QUEUE = 20_000
 
 #: Called with the fate of a message.
 Done = Callable[[Appended | CIMError], None]
+_R = TypeVar("_R")
+
+
+def _traced(result: _R, span: Span) -> _R:
+    """End the span of a call of the store, and return what it has led to."""
+    span.end(result.value if isinstance(result, Failure) else None)
+    return result
 
 
 class Appender:
@@ -39,9 +48,10 @@ class Appender:
 
     _log = Logger()
 
-    def __init__(self, conversations: IConversations, clock: IReactorTime) -> None:
+    def __init__(self, conversations: IConversations, clock: IReactorTime, tracer: Tracer | None = None) -> None:
         self._conversations = conversations
         self._clock = clock
+        self._tracer = tracer
         # What waits, by its sender; the sender whose turn is next is the first.
         self._waiting: OrderedDict[int, deque[tuple[Append, Done]]] = OrderedDict()
         self._count = 0
@@ -92,9 +102,16 @@ class Appender:
             self._waiting.update(more)
             self._count -= len(items)
             self._calls += 1
+            span = self._span(items) if self._tracer is not None else None
             appending = maybeDeferred(self._conversations.append, items)
+            if span is not None:
+                appending.addBoth(_traced, span)
             appending.addCallback(self._settle, waiting).addErrback(self._failed, waiting)
         self._calling = False
+
+    def _span(self, items: Sequence[Append]) -> Span | None:
+        traces = [item.trace for item in items if item.trace]
+        return self._tracer.append(traces, len(items)) if traces and self._tracer is not None else None
 
     def _failed(self, failure: Failure, waiting: list[Done]) -> None:
         error = failure.value

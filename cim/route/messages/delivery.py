@@ -16,6 +16,7 @@ from cim.interfaces import IGroups, ILink
 from cim.model import Member
 from cim.route.presence.calls import LinkCalls
 from cim.route.presence.presence import Presence
+from cim.traces import UNTRACED, Trace
 from cim.wire import native, packed, positions
 from cim.wire.link_pb2 import Deliver, Item, Outcome
 
@@ -37,6 +38,7 @@ class Push:
     :param reads: in a group: the position that members must be allowed to read to get it; others are told that they
         miss nothing
     :param members: whether it is of the kind MEMBERS, which not all clients know
+    :param trace: that of the message, if it is traced
     """
 
     packet: bytes
@@ -46,10 +48,11 @@ class Push:
     batch: int = 0
     reads: str = ""
     members: bool = False
+    trace: Trace = UNTRACED
 
     @cached_property
     def _common(self) -> bytes:
-        return packed.pushed(self.packet, self.repeated, self.batch)
+        return packed.pushed(self.packet, self.repeated, self.batch, self.trace)
 
     def over(
         self,

@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from cim.daemon.metrics import Metrics
+from cim.daemon.tracing import Tracer
 from cim.errors import BadFrame, CIMError, Forbidden, NoRoom, OutOfOrder, RateLimited, Refused, Unavailable, Undecided
 from cim.interfaces import IConversations, ILink, IMessagePolicy, IStoreClock
 from cim.model import Account, Append, Appended, Charge, Fate
@@ -30,6 +31,7 @@ from cim.route.messages.full import FullConversations
 from cim.route.messages.judging import Judging, question_of
 from cim.route.messages.limits import Key, MessageLimits, Payer
 from cim.route.messages.together import together
+from cim.traces import UNTRACED, Trace
 from cim.wire import conversations, native, positions
 from cim.wire.cim_pb2 import EDIT, RECALL, TEXT, Send
 
@@ -56,6 +58,7 @@ class Outgoing:
     :param payer: whose limits it counts towards; None for its author, who has proved its identity
     :param operator: whether an operator sends it, whom no block and no policy stops
     :param verdict: what the policy has decided, if it was asked already
+    :param trace: the trace that it belongs to, if it is traced
     """
 
     author: Account
@@ -69,6 +72,7 @@ class Outgoing:
     payer: Payer | None = None
     operator: bool = False
     verdict: Verdict | None = None
+    trace: Trace = UNTRACED
 
     @property
     def past_blocks(self) -> bool:
@@ -83,7 +87,7 @@ def push_of(message: Outgoing, appended: Appended, batch: int = 0) -> Push:
     """
     packet = native.deliver_packet(appended.body, message.conversation, appended.position, appended.previous)
     reads = message.send.ref or appended.position if message.send.group else ""
-    return Push(packet, message.origin, message.session, appended.repeated, batch, reads)
+    return Push(packet, message.origin, message.session, appended.repeated, batch, reads, trace=message.trace)
 
 
 #: Called once with the fate of a message.
@@ -118,7 +122,9 @@ class Sending:
         limits: MessageLimits,
         revision_seconds: float = REVISION_SECONDS,
         policy: IMessagePolicy | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
+        self._tracer = tracer
         self._revision_ms = revision_seconds * 1000
         self._accounts = accounts
         self._store = store
@@ -138,6 +144,8 @@ class Sending:
 
         :param allowed: the limits were asked for it already
         """
+        if self._tracer is not None and message.trace:
+            done = self._traced(self._tracer, message, done)
         if not allowed:
             refusal = self._limits.take(message.payer or message.author.id, message.conversation, 1, message.size)
             if refusal is not None:
@@ -177,6 +185,20 @@ class Sending:
         if message.conversation == conversations.EVERYONE and message.send.kind != TEXT:  # refused whatever it says
             return False
         return self._judging.asks(message.send)
+
+    @staticmethod
+    def _traced(tracer: Tracer, message: Outgoing, done: Done) -> Done:
+        """Begin the span of a message, under which all that follows is traced, and return what ends it, too."""
+        span = tracer.publish(message.conversation, message.trace)
+        if span is None:
+            return done
+        message.trace = span.trace
+
+        def ended(result: Appended | CIMError) -> None:
+            span.end(result if isinstance(result, CIMError) else None)
+            done(result)
+
+        return ended
 
     @staticmethod
     def _question(message: Outgoing) -> Question:
@@ -302,6 +324,7 @@ class Sending:
             Charge.LOG if isinstance(message.payer, Key) else Charge.USER,
             kind == EDIT,
             fate,
+            trace=message.trace,
         )
 
     @staticmethod

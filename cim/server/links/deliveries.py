@@ -48,10 +48,12 @@ class Deliveries:
         # it again, or ask again for what it missed.
         self._coming: dict[int, dict[Asked, SharedPacket]] = {}
 
-    def deliver(self, link: ILink, deliver: Deliver, answer: Callable[[int], None]) -> None:
+    def deliver(self, link: ILink, deliver: Deliver, answer: Callable[[int], None]) -> int:
         """Push what came over a link; call `answer` with the number of sessions that it was written to.
 
         `answer` is called once every session is known about, within ANSWER_SECONDS; never when the Deliver has no call.
+
+        :returns: the number of sessions that it was written to at once
         """
         packet, left = deliver.packet, deliver.batch
         shared = SharedPacket(packet, deliver.repeated)
@@ -88,11 +90,12 @@ class Deliveries:
             if not receivers and self._sessions.expects_guest(user):
                 # One of its own, for a batch that this was in is over by then.
                 self._wait(user, SharedPacket(packet, deliver.repeated), asked)
-                return
+                return written
             asked.written += written
             asked.settle(False)
             if asked.open:
                 self._in_time.answer(asked)
+        return written
 
     def _time(self, packet: bytes) -> None:
         sent_at = Packet.FromString(packet).deliver.sent_at

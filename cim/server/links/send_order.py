@@ -19,9 +19,12 @@ from typing import Protocol
 
 from attrs import define, field
 
+from cim.daemon.tracing import Span
 from cim.errors import CIMError, Unavailable
-from cim.server.links.pending import Asker, ClientRequest
+from cim.server.links.pending import Answer, Asker, ClientRequest
+from cim.traces import UNTRACED
 from cim.wire import packed
+from cim.wire.link_pb2 import Reply
 from cim.wire.native import failure_packet
 
 #: In how many conversations of one session a failed Send may hold back others.
@@ -66,6 +69,7 @@ class SendRequest(ClientRequest):
     """A Send on its way to a route.
 
     :ivar call: its call number, the same each time it goes up
+    :ivar span: that of it if it is traced
     :ivar order: the order that it belongs to
     :ivar before: the Send that it names, or that came before it when it was answered
     :ivar repetition: the Send by which its client repeated it
@@ -75,6 +79,7 @@ class SendRequest(ClientRequest):
 
     client_id: str = field(kw_only=True)
     call: int = field(kw_only=True)
+    span: Span | None = field(default=None, init=False)
     order: SendOrder = field(init=False)
     state: SendState = field(default=UP, init=False)
     before: SendRequest | None = field(default=None, init=False)
@@ -86,15 +91,33 @@ class SendRequest(ClientRequest):
         """See Pending."""
         before = self.before
         after = before.client_id if before is not None else ""
-        return packed.request(call, self.session.asker, self.conversation, self.packet, after)
+        trace = self.span.trace if self.span is not None else UNTRACED
+        return packed.request(call, self.session.asker, self.conversation, self.packet, after, trace)
 
     @property
     def is_awaited(self) -> bool:
         """Whether the client is told that it failed: not if it has been repeated, or its outcome is known."""
         return self.state is FAILED or (self.state is REPEATED and self.repetition is None)
 
+    def answered(self, answer: Answer) -> None:
+        """See Pending."""
+        if self.span is not None:
+            assert isinstance(answer, Reply)
+            if answer.code:
+                self.span.fail(answer.code)
+            self.span.end()
+        super().answered(answer)
+
+    def unheard(self) -> None:
+        """End, with an answer that nobody is told."""
+        if self.span is not None:
+            self.span.end()
+        self.session.answered()
+
     def failed(self, error: CIMError) -> None:
         """See Pending."""
+        if self.span is not None:
+            self.span.end(error)
         session = self.session
         if session.live and self.is_awaited:
             session.connection.write_packet(failure_packet(error, self.client_id, self.conversation))

@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from cim.daemon.metrics import Metrics
+from cim.daemon.tracing import Tracer
 from cim.errors import CallTimeout, CIMError, Unavailable
 from cim.interfaces import ILink
 from cim.selection import rendezvous
@@ -64,9 +65,10 @@ class Submissions:
     :ivar links: the live links by the name of their route; `cim.server.links.uplink` maintains it
     """
 
-    def __init__(self, clock: IReactorTime, metrics: Metrics) -> None:
+    def __init__(self, clock: IReactorTime, metrics: Metrics, tracer: Tracer | None = None) -> None:
         self._clock = clock
         self._metrics = metrics
+        self._tracer = tracer
         self.links: dict[str, ILink] = {}
         self._names: list[str] = []
         # The names of routes that do not reach their store, and of the others.
@@ -97,6 +99,8 @@ class Submissions:
         send = SendRequest(
             conversation, self._clock.seconds() + TIMEOUT, session, conversation, packet, client_id=client_id, call=call
         )
+        if self._tracer is not None:
+            send.span = self._tracer.send(conversation)
         order.put(send)
         session.asked()
         if not self._pass_up(send):
@@ -233,19 +237,18 @@ class Submissions:
                 pending.answered(answer)
             else:
                 # The client was told the outcome already, or will be told that of the repetition.
-                pending.session.answered()
+                pending.unheard()
         if order.waiting:
             self._order_changed(order)
 
     def _out_of_order(self, send: SendRequest) -> None:
-        session = send.session
-        if send.state is UP and session.live:
+        if send.state is UP and send.session.live:
             send.order.wait(send)
             self._order_changed(send.order)
         else:
             # The client was told the outcome already, will be told that of the repetition, or is gone.
             del self._pending[send.call]
-            session.answered()
+            send.unheard()
 
     def _fail(self, send: SendRequest, error: CIMError) -> None:
         self._pending.pop(send.call, None)

@@ -21,6 +21,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from cim.daemon.metrics import Metrics
+from cim.daemon.tracing import Tracer
 from cim.errors import CIMError
 from cim.interfaces import ILink, ILinkUser
 from cim.model import GUEST
@@ -96,7 +97,9 @@ class Uplink:
         deliveries: Deliveries,
         clock: IReactorTime,
         metrics: Metrics,
+        tracer: Tracer | None = None,
     ) -> None:
+        self._tracer = tracer
         self._sessions = sessions
         self._submissions = submissions
         self._index = index
@@ -275,7 +278,11 @@ class Uplink:
 
     def _deliver(self, link: ILink, deliver: Deliver) -> None:
         call = deliver.call
-        self._deliveries.deliver(link, deliver, lambda written: self._answer(link, call, sessions=written))
+        span = self._tracer.deliver(deliver.trace) if self._tracer is not None and deliver.trace else None
+        written = self._deliveries.deliver(link, deliver, lambda written: self._answer(link, call, sessions=written))
+        if span is not None:
+            span.note("cim.sessions", written)
+            span.end()
 
     def _group_change(self, link: ILink, change: GroupChange) -> None:
         self._index.changed(change)

@@ -84,6 +84,8 @@ class APICase(HTTPCase):
     message_policy = None
     directory = PREFIX
 
+    tracer = None
+
     def setUp(self):
         self.cluster = Cluster(
             servers=self.servers,
@@ -91,6 +93,7 @@ class APICase(HTTPCase):
             policy=self.policy,
             guests=self.guests,
             message_policy=self.message_policy,
+            tracer=self.tracer,
         )
         self.clock = self.cluster.clock
         self.metrics = self.cluster.metrics
