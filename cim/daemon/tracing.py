@@ -72,10 +72,13 @@ class Span:
                 self.fail(row_of(error).problem)
             self._span.end()
 
-    def answered(self, status: int) -> None:
-        """End that of an HTTP request, with the status of the answer."""
+    def answered(self, status: int, errors: int = 500) -> None:
+        """End that of an HTTP request, with the status of the answer.
+
+        :param errors: the lowest status that is an error; for whoever asked it is 400
+        """
         self._span.set_attribute("http.response.status_code", status)
-        if status >= 500:
+        if status >= errors:
             self.fail(str(status))
         self._span.end()
 

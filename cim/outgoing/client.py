@@ -8,8 +8,9 @@ environment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from attrs import frozen
 from OpenSSL import SSL
@@ -25,8 +26,10 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
 
+from cim.daemon.tracing import Tracer
 from cim.errors import CallTimeout, CIMError, RateLimited, Unavailable, Unreachable, Untrusted
 from cim.outgoing.guard import Guard, check_url
+from cim.traces import UNTRACED, Trace, traceparent
 from cim.web.calling import Answer, Body, read_body, reason
 
 #: The longest wait for a connection to one address, in seconds, and how many addresses of a name are tried.
@@ -52,9 +55,19 @@ class Outgoing:
     :param guard: says which addresses may be reached
     :param policy: verifies who answers by TLS; by default against the roots of the machine
     :param per_host: the most requests, so also the most connections, to one host and port at a time
+    :param tracer: traces requests, and tells the strangers by which trace; None if they are to know nothing of it
     """
 
-    def __init__(self, reactor: Any, guard: Guard, *, policy: IPolicyForHTTPS | None = None, per_host: int = 8) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        guard: Guard,
+        *,
+        policy: IPolicyForHTTPS | None = None,
+        per_host: int = 8,
+        tracer: Tracer | None = None,
+    ) -> None:
+        self._tracer = tracer
         self._clock = reactor
         self._per_host = per_host
         self._turns: dict[str, DeferredSemaphore] = {}
@@ -78,12 +91,14 @@ class Outgoing:
         seconds: float = 10.0,
         most: int = 1 << 16,
         https: bool = False,
+        trace: Trace = UNTRACED,
     ) -> Deferred[Answer]:
         """Send a request and return the answer, whatever its status; a redirection is an answer like any other.
 
         :param seconds: the longest time from the call to the end of the answer, its turn included
         :param most: the largest body of an answer, in bytes, at most MAX_ANSWER
         :param https: whether only https will do
+        :param trace: that of what it is sent for; without one it may begin one itself
         :raises InvalidField: the URL is none that something may be sent to
         :raises RateLimited: too many requests to this host wait already
         :raises OutgoingRefused: the host leads to an address that may not be reached; nothing was sent
@@ -93,10 +108,11 @@ class Outgoing:
         :raises Unavailable: the connection was lost, or the answer is too large: it may or may not have been done
         """
         origin = "/".join(url.split("/")[:3])
+        said = dict(headers or {})
 
         async def send() -> Answer:
             check_url(url, https=https)
-            sent = Headers({name: [value] for name, value in (headers or {}).items()})
+            sent = Headers({name: [value] for name, value in said.items()})
             turns = self._turns.setdefault(origin, DeferredSemaphore(self._per_host))
             if len(turns.waiting) >= MAX_WAITING:
                 raise RateLimited(f"{MAX_WAITING} requests to {origin} wait already")
@@ -113,7 +129,27 @@ class Outgoing:
         def timed_out(_: object, seconds: float) -> Answer:
             raise CallTimeout(f"{origin} gave no whole answer within {seconds:g} s")
 
-        return Deferred.fromCoroutine(send()).addTimeout(seconds, self._clock, timed_out)
+        sending = self._traced(method, url, trace, said, send) if self._tracer is not None else send()
+        return Deferred.fromCoroutine(sending).addTimeout(seconds, self._clock, timed_out)
+
+    async def _traced(
+        self, method: str, url: str, trace: Trace, said: dict[str, str], send: Callable[[], Coroutine[Any, Any, Answer]]
+    ) -> Answer:
+        """Send within a span, which a header of the request names."""
+        check_url(url)
+        there = urlsplit(url)
+        host, port = there.hostname or "", there.port or (443 if there.scheme == "https" else 80)
+        span = self._tracer.call(method, host, port, trace) if self._tracer is not None else None
+        if span is None:
+            return await send()
+        said["traceparent"] = traceparent(span.trace)
+        try:
+            answer = await send()
+        except Exception as error:
+            span.end(CallTimeout() if isinstance(error, CancelledError) else error)
+            raise
+        span.answered(answer.status, errors=400)
+        return answer
 
     async def _exchange(
         self, method: str, url: str, origin: str, headers: Headers, body: bytes | None, most: int

@@ -22,6 +22,8 @@ from cim.errors import (
 from cim.outgoing import client
 from cim.outgoing.client import MAX_ANSWER, MAX_HEAD, MAX_LOOKUPS, Outgoing
 from cim.outgoing.guard import Guard
+from cim.traces import traceparent
+from tests.harness.tracing import KeptSpans, trace_of
 
 URL = "http://hooks.example:8080/in?x=1"
 
@@ -89,6 +91,67 @@ class ClientCase(SynchronousTestCase):
 
     def refused(self, kind, asking):
         return self.failureResultOf(asking, kind).value.message
+
+
+class TracedTests(ClientCase):
+    def setUp(self):
+        super().setUp()
+        self.kept = KeptSpans()
+        self.outgoing = Outgoing(self.reactor, Guard(), tracer=self.kept.tracer)
+
+    def ended(self):
+        (span,) = self.kept.take()
+        return span
+
+    def asked(self, answer=b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", **more):
+        """Ask, and return the value of the request's `traceparent`."""
+        asking = self.ask(**more)
+        wire = self.wire()
+        named = [line for line in wire.value().split(b"\r\n") if line.lower().startswith(b"traceparent: ")]
+        wire.answer(answer)
+        self.successResultOf(asking)
+        return [line.partition(b": ")[2].decode() for line in named]
+
+    def test_the_stranger_is_told_the_trace(self):
+        above = bytes(range(1, 25))
+        told = self.asked(trace=above, headers={"traceparent": "of somebody else"})
+        span = self.ended()
+        self.assertEqual(told, [traceparent(trace_of(span))])
+        self.assertEqual(trace_of(span)[:16], above[:16])
+        self.assertEqual(span.parent.span_id.to_bytes(8, "big"), above[16:])
+        self.assertEqual(
+            dict(span.attributes),
+            {
+                "http.request.method": "POST",
+                "server.address": "hooks.example",
+                "server.port": 8080,
+                "http.response.status_code": 200,
+            },
+        )
+
+    def test_what_is_not_traced_is_told_nothing(self):
+        self.kept.chance = 1.0
+        self.assertEqual(self.asked(), [])
+        self.assertEqual(self.kept.take(), [])
+
+    def test_failures_are_errors(self):
+        self.asked(b"HTTP/1.1 404 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        self.assertEqual(self.ended().attributes["error.type"], "404")
+        self.refused(Unreachable, self.ask("http://nowhere.example/"))
+        self.assertEqual(self.ended().attributes["error.type"], "unavailable")
+        self.resolver.answers["hooks.example"] = [["127.0.0.1"]]
+        self.refused(OutgoingRefused, self.ask())
+        self.assertNotIn("127.0.0.1", self.ended().to_json())
+
+    def test_a_deadline_ends_the_span(self):
+        asking = self.ask(seconds=3)
+        self.reactor.advance(3)
+        self.refused(CallTimeout, asking)
+        self.assertEqual(self.ended().attributes["error.type"], "timeout")
+
+    def test_no_url_no_span(self):
+        self.refused(InvalidField, self.ask("http://u:p@hooks.example/"))
+        self.assertEqual(self.kept.take(), [])
 
 
 class WhereTests(ClientCase):
