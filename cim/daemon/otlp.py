@@ -107,12 +107,23 @@ class Tracing(Service):
 
     :param url: where the collector takes them
     :param service: what the daemon is called there
+    :param exporting: returns what sends spans there, which is done in another thread
     """
 
     _log = Logger()
 
-    def __init__(self, tracer: Tracer, url: str, reactor: Any, metrics: Metrics, service: str, instance: str) -> None:
+    def __init__(
+        self,
+        tracer: Tracer,
+        url: str,
+        reactor: Any,
+        metrics: Metrics,
+        service: str,
+        instance: str,
+        exporting: Callable[[str], SpanExporter] | None = None,
+    ) -> None:
         self.tracer = tracer
+        self._exporting = exporting or _exporter
         self._url = url
         self._reactor = reactor
         self._metrics = metrics
@@ -131,7 +142,7 @@ class Tracing(Service):
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
-        exporter = _exporter(self._url)
+        exporter = self._exporting(self._url)
         told = _Told(exporter, self._failed, self._recovered, self._reactor.callFromThread)
         provider = TracerProvider(ALWAYS_ON, Resource.create(self._called), shutdown_on_exit=False)
         provider.add_span_processor(_counted(told, lambda: self._metrics.dropped("spans")))
