@@ -8,6 +8,7 @@ from attrs import field, frozen
 
 from cim.errors import CIMError, InvalidField
 from cim.names import check_new_name
+from cim.traces import UNTRACED, Trace
 from cim.wire.native import MAX_CONTENT
 
 #: The most characters of a reason that is passed on.
@@ -43,6 +44,7 @@ class Question:
     :param ref: of an EDIT or a REACTION: the position of the message that it refers to
     :param data: what goes with the text
     :param content_type: the type of `data`
+    :param trace: that of a message, if it is traced
     """
 
     about: About
@@ -55,6 +57,7 @@ class Question:
     ref: str = ""
     data: bytes = b""
     content_type: str = ""
+    trace: Trace = UNTRACED
 
 
 def _reason(text: str) -> str:

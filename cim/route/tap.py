@@ -26,6 +26,7 @@ from cim.daemon.proxies import ProxiesOptions, addresses_of
 from cim.daemon.root import DaemonRoot
 from cim.daemon.runtime import Exit, command, one_line_errors
 from cim.daemon.skew import ClockSkews
+from cim.daemon.tracing import Tracer
 from cim.errors import InvalidField
 from cim.ids import token
 from cim.interfaces import ROUTES, IMessagePolicy, IServerSelection
@@ -80,15 +81,18 @@ def selection(name: str) -> IServerSelection:
     return found[name]
 
 
-def message_policy_of(options: Any, reactor: Any, metrics: Metrics, root: DaemonRoot) -> AllOf | None:
+def message_policy_of(
+    options: Any, reactor: Any, metrics: Metrics, root: DaemonRoot, tracer: Tracer | None
+) -> AllOf | None:
     """Return who decides on what users say and call themselves; None for nobody.
 
+    :param tracer: traces what hooks are asked
     :raises UsageError: options describe nobody who can
     """
     settings = hooks_of(options)
     hooks = []
     if settings:
-        outgoing = Outgoing(reactor, guard_of(options), per_host=MOST)
+        outgoing = Outgoing(reactor, guard_of(options), per_host=MOST, tracer=tracer)
         root.add(Stopping("connections to hooks", outgoing.close))
         for one in settings:
             try:
@@ -313,7 +317,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     own = LinkPeer(str(address), token(os.urandom))
     calls = JSONCalls(reactor)
     tracer = traced_by(root, options, reactor, metrics, own.name, options["store"])
-    policies = message_policy_of(options, reactor, metrics, root)
+    policies = message_policy_of(options, reactor, metrics, root, tracer)
     route = Route(
         address=address,
         reactor=reactor,

@@ -296,7 +296,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         time_of_day=time_of_day,
         tracer=tracer,
     )
-    policies = message_policy_of(options, reactor, metrics, root)
+    policies = message_policy_of(options, reactor, metrics, root, tracer)
     route = Route(
         address=route_address,
         reactor=reactor,

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import succeed
+from twisted.web.http_headers import Headers
+
 from cim.link.handshake import HIGHEST_VERSION
+from cim.policies import About
+from cim.route.policy.guarded import Bounds
+from cim.route.policy.hook import Hook, HookSettings
+from cim.web.calling import Answer
 from cim.wire.cim_pb2 import RECALL
 from tests.cluster.native_case import NativeCase
 from tests.harness.tracing import KeptSpans, trace_of
@@ -105,6 +112,32 @@ class Version1Tests(NativeTests):
                 self.cluster.link(server, route)
         self.turn()
         self.at_alice.packets(), self.at_bob.packets()
+
+
+class HookTests(NativeCase):
+    """A hook is asked within the trace of the message that it is asked about."""
+
+    def setUp(self):
+        self.kept, self.asked = KeptSpans(), []
+        self.tracer = self.kept.tracer
+        settings = HookSettings("mine", "https://hook.example/", frozenset(About), Bounds(0.5), bytes(32))
+        self.message_policy = Hook(settings, self.ask, lambda: "q-1", lambda: 1_700_000_000.0)
+        super().setUp()
+
+    def ask(self, method, url, *, trace, **sent):
+        self.asked.append(trace)
+        return succeed(Answer(200, Headers(), b'{"allow": true}'))
+
+    def test_asked(self):
+        at_alice = self.log_in(self.alice)
+        at_alice.send(self.bob.id, "hello", "a-1")
+        self.turn()
+        (published,) = (span for span in self.kept.take() if span.name == PUBLISH)
+        self.assertEqual(self.asked, [trace_of(published)])
+        self.kept.chance = 1.0
+        at_alice.send(self.bob.id, "hello", "a-2")
+        self.turn()
+        self.assertEqual(self.asked[1:], [b""])
 
 
 class HTTPTests(APICase):

@@ -16,6 +16,7 @@ from cim.errors import CIMError, Undecided
 from cim.interfaces import IMessagePolicy
 from cim.model import Append, Appended
 from cim.policies import About, Question, Verdict
+from cim.traces import Trace
 from cim.wire.cim_pb2 import EDIT, REACTION, TEXT, Send
 
 #: How long an answer is remembered that the store may not have yet, in seconds, and how many are.
@@ -28,7 +29,7 @@ KINDS = {TEXT: About.TEXT, EDIT: About.EDIT, REACTION: About.REACTION}
 _Key = tuple[str, int, str, bytes]
 
 
-def question_of(send: Send, user: int, name: str, conversation: str) -> Question:
+def question_of(send: Send, user: int, name: str, conversation: str, trace: Trace) -> Question:
     """Return what a policy is asked about a message of one of KINDS."""
     return Question(
         about=KINDS[send.kind],
@@ -40,6 +41,7 @@ def question_of(send: Send, user: int, name: str, conversation: str) -> Question
         ref=send.ref,
         data=send.data,
         content_type=send.content_type,
+        trace=trace,
     )
 
 

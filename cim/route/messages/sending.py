@@ -202,7 +202,7 @@ class Sending:
 
     @staticmethod
     def _question(message: Outgoing) -> Question:
-        return question_of(message.send, message.author.id, message.author.name, message.conversation)
+        return question_of(message.send, message.author.id, message.author.name, message.conversation, message.trace)
 
     def _wait(self, line: tuple[str, int], message: Outgoing, done: Done) -> None:
         """Have a message wait, with which its author's line in a conversation begins."""

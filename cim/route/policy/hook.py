@@ -19,6 +19,7 @@ from cim.policies import ALLOWED, About, Question, Verdict, changed, check_kinds
 from cim.private_files import BadFile, read_private
 from cim.route.policy.guarded import DEADLINE, Bounds
 from cim.standard_webhooks import read_secret, signed
+from cim.traces import UNTRACED, Trace
 
 if TYPE_CHECKING:
     from cim.web.calling import Answer
@@ -35,7 +36,15 @@ class Request(Protocol):
     """Sends a request to strangers, as `cim.outgoing.client.Outgoing.request` does."""
 
     def __call__(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes, seconds: float, most: int
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes,
+        seconds: float,
+        most: int,
+        trace: Trace = UNTRACED,
     ) -> Deferred[Answer]:
         """See `cim.outgoing.client`."""
 
@@ -124,7 +133,13 @@ class Hook:
         body = json.dumps(asked(question, id, now), ensure_ascii=False).encode()
         headers = {"Content-Type": "application/json", **signed(settings.secret, id, int(now), body)}
         answer = await self._request(
-            "POST", settings.url, headers=headers, body=body, seconds=settings.bounds.seconds, most=MAX_ANSWER
+            "POST",
+            settings.url,
+            headers=headers,
+            body=body,
+            seconds=settings.bounds.seconds,
+            most=MAX_ANSWER,
+            trace=question.trace,
         )
         if answer.status != 200:
             raise Unavailable(f"it answered with status {answer.status} instead of 200")
