@@ -39,8 +39,11 @@ if TYPE_CHECKING:
         Mark,
         Member,
         Memberships,
+        Notice,
         Page,
         Place,
+        Pushed,
+        Registration,
         Report,
         Reported,
         Reserved,
@@ -215,6 +218,8 @@ class IStore(Interface):
     blocks: IBlocks = Attribute("Whom users block.")
     muted_users: IMutedUsers = Attribute("Whom operators mute.")
     reports: IReports = Attribute("Which messages users reported.")
+    mutes: IMutes = Attribute("Which conversations users mute.")
+    pushes: IPushes = Attribute("Where users are notified of messages.")
     credentials: ICredentials = Attribute("The credentials.")
     invitation_codes: IInvitationCodes = Attribute("The invitation codes, with which accounts are made.")
     reset_codes: IResetCodes = Attribute("The reset codes, with which a forgotten password is replaced.")
@@ -396,6 +401,12 @@ class IConversations(Interface):
 
     def mark(marks: Sequence[Mark]) -> Deferred[list[str]]:
         """Move marks forward, never beyond the end, and return where each is now; one that stays is not an error."""
+
+    def reached(conversation: str, devices: Mapping[int, Collection[str]]) -> Deferred[Mapping[int, str]]:
+        """Return how far users have got: the farthest that they have read, or that one of some devices has received.
+
+        :param devices: whose devices, by user
+        """
 
     def entry(conversation: str, position: str, *, reader: int = 0) -> Deferred[Entry | None]:
         """Return the message at a position, if it still exists.
@@ -878,3 +889,84 @@ class IReports(Interface):
 
     def forget_said(user: int) -> Deferred[None]:
         """Remove those of what a user said."""
+
+
+class IMutes(Interface):
+    """Which conversations users mute. Every method fails with StoreUnavailable when the store is unavailable.
+
+    When a mute is over is up to the store's clock. They go with the account.
+    """
+
+    def mute(user: int, conversation: str, until: int) -> Deferred[None]:
+        """Have a user mute a conversation, or mute it for another time; Conflict if the user mutes MAX_MUTED others.
+
+        :param until: when that is over, ms since 1970
+        """
+
+    def unmute(user: int, conversation: str) -> Deferred[bool]:
+        """Have a user no longer mute a conversation; False if the user did not."""
+
+    def muted(user: int) -> Deferred[Mapping[str, int]]:
+        """Return until when which conversations of a user are muted, ms since 1970."""
+
+    def who_mutes(conversation: str, users: Collection[int]) -> Deferred[frozenset[int]]:
+        """Return those of some users who mute a conversation."""
+
+
+class IPushes(Interface):
+    """Where users are notified of messages. Every method fails with StoreUnavailable when the store is unavailable.
+
+    A registration lasts for `cim.store.rules.pushes.LASTS_MS` from when it was made or renewed. They go with the
+    account.
+    """
+
+    def register(registration: Registration) -> Deferred[int | None]:
+        """Keep or renew a registration, and return when that was, ms since 1970; None if there is no such account.
+
+        Its address is no longer any other user's. A user has at most `MOST`; for one more the oldest goes.
+        """
+
+    def unregister(user: int, id: str) -> Deferred[bool]:
+        """Remove a registration of a user; False if there is none."""
+
+    def unregister_device(user: int, device: str | None, kept: str = "") -> Deferred[int]:
+        """Remove the registrations of a user's device, or with None of all of them; return how many there were.
+
+        :param kept: a device whose registrations stay
+        """
+
+    def registrations(users: Collection[int]) -> Deferred[Mapping[int, Sequence[Registration]]]:
+        """Return the registrations of those of some users who have any, the one that was renewed last at the end."""
+
+    def claim(user: int, conversation: str, pause: int) -> Deferred[int]:
+        """Note that a user is notified of a conversation now, unless it was within a pause and has not read it since.
+
+        Only one of several routes that ask at the same time gets it.
+
+        :param pause: in ms
+        :returns: 0 if it was noted; else after how many ms it can be
+        """
+
+    def close(user: int, conversation: str) -> Deferred[bool]:
+        """Note that a user has read a conversation; return whether it was notified of it before."""
+
+
+class IPusher(Interface):
+    """Notifies devices of one kind (docs/push.md). More can be added as Twisted plugins."""
+
+    kind: str = Attribute("What registrations call it.")
+
+    def check(address: str, keys: Mapping[str, str]) -> str:
+        """Return what is to be kept of a registration's keys, as text; InvalidField if it cannot be pushed to."""
+
+    def push(registration: Registration, notice: Notice) -> Deferred[Pushed]:
+        """Push a notice; fires with what became of it. It may fail with a CIMError: then it may be tried again."""
+
+
+class IPushSelection(Interface):
+    """Picks who is notified in groups that are too large to notify all; a Twisted plugin."""
+
+    name: str = Attribute("What --push-select calls it.")
+
+    def select(group: int, sender: int, text: str) -> Collection[int] | Deferred[Collection[int]]:
+        """Return the users to notify of a message; who is no member is left out, and so are more than some hundreds."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import enum
+import hashlib
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
@@ -22,6 +24,9 @@ MAX_GROUPS = 1_000
 MAX_BANNED = MAX_MUTED = 1_000
 #: How many others a user may block.
 MAX_BLOCKED = 1_000
+#: How many conversations a user may mute, and until when one is muted that is muted for good, ms since 1970.
+MAX_MUTED = 1_000
+FOREVER = ID_LIMIT - 1
 #: How many invitations may wait for one user, and how many of these may be by the same one.
 MAX_INVITED = 100
 MAX_INVITED_BY = 10
@@ -602,6 +607,83 @@ class Reported:
 
     report: Report
     repeated: bool
+
+
+@frozen
+class Registration:
+    """Where one of a user's devices is notified of messages while it has no session (docs/push.md).
+
+    :param kind: which pusher serves it, such as `webpush`
+    :param address: where that sends to: an endpoint's URL, or a token; whoever has it can send there
+    :param keys: what else that needs, as JSON
+    :param at: when it was made or renewed last, in ms since 1970 on the store's clock
+    """
+
+    user: int
+    kind: str
+    address: str = field(repr=False)
+    device: str
+    keys: str = field(default="", repr=False)
+    at: int = 0
+
+    @property
+    def id(self) -> str:
+        """Its name, which does not tell its address."""
+        return hashlib.sha256(f"{self.kind} {self.address}".encode()).hexdigest()[:32]
+
+
+@frozen
+class Notice:
+    """What a user is notified of: that something was said, or that it has been read elsewhere meanwhile.
+
+    :param position: of the last message that it is about
+    :param sender: who said that
+    :param sender_name: its name; empty where names are left out, and so is `group_name`
+    :param group_name: that of the group; empty in a conversation of two people
+    :param text: what it says; empty where texts are left out
+    :param badge: how many messages of others are unread in all conversations together
+    :param read: the user has read it elsewhere: what was shown goes
+    """
+
+    conversation: str
+    position: str = ""
+    sender: int = 0
+    sender_name: str = ""
+    group_name: str = ""
+    text: str = ""
+    badge: int = 0
+    read: bool = False
+
+    @property
+    def topic(self) -> str:
+        """Names the conversation for services in the middle, by 32 letters, digits, `-` and `_`: the newest replaces
+        those before it."""
+        return base64.urlsafe_b64encode(hashlib.sha256(self.conversation.encode()).digest())[:32].decode()
+
+    def shown(self) -> dict[str, Any]:
+        """Return it as a JSON value, without what is empty."""
+        shown = {
+            "conversation": self.conversation,
+            "position": self.position,
+            "sender": self.sender,
+            "sender_name": self.sender_name,
+            "group_name": self.group_name,
+            "text": self.text,
+            "read": self.read,
+        }
+        return {**{name: value for name, value in shown.items() if value}, "badge": self.badge}
+
+
+class Pushed(enum.StrEnum):
+    """What became of a notification."""
+
+    DONE = "done"
+    #: The address is no longer one: its registration goes.
+    GONE = "gone"
+    #: It may be tried again.
+    LATER = "later"
+    #: It was not taken, and will not be.
+    REFUSED = "refused"
 
 
 #: How long the marks of a device are kept that neither logs in nor receives anything.

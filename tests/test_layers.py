@@ -25,6 +25,7 @@ ROOMS = {
     "route": (
         ("presence",),
         ("messages",),
+        ("push",),
         ("guests",),
         ("front",),
         ("policy",),

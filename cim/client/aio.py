@@ -36,6 +36,7 @@ from cim.client.values import (
     Invitation,
     Members,
     Message,
+    Mute,
     Password,
     Presence,
     Receipt,
@@ -65,7 +66,7 @@ class Stands:
     reason: str
 
 
-Event = Message | Receipt | Typing | Presence | Members | Invitation | Removed | Stands
+Event = Message | Receipt | Typing | Presence | Members | Invitation | Removed | Mute | Stands
 
 
 @asynccontextmanager
@@ -166,6 +167,9 @@ class _Listener:
 
     def removed(self, client: Client, removed: Removed) -> None:
         self._put(removed)
+
+    def muted(self, client: Client, mute: Mute) -> None:
+        self._put(mute)
 
     def state(self, client: Client, state: State, reason: str) -> None:
         self._put(Stands(state, reason))

@@ -6,7 +6,7 @@ A call is a coroutine here; Twisted programs get a Deferred (`call`), asyncio pr
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -23,7 +23,7 @@ from cim.client.names import Names
 from cim.client.v1 import V1Calls, group_of, nothing, user_of
 from cim.client.values import Conversation, Group, Invitation, Kind, Member, Message, User
 from cim.errors import InvalidField, Unavailable
-from cim.model import check_id
+from cim.model import FOREVER, check_id
 from cim.wire import conversations, positions
 
 #: A position behind every message: the messages before it are the last ones.
@@ -66,7 +66,7 @@ class ClientCalls(ModerationCalls):
         lines = await v1.conversations()
         titles = await self._names.titles((line.conversation for line in lines), me.id)
         return [
-            Conversation(line.conversation, title, line.unread, line.latest, line.read)
+            Conversation(line.conversation, title, line.unread, line.latest, line.read, line.muted_until)
             for line, title in zip(lines, titles, strict=True)
         ]
 
@@ -212,6 +212,33 @@ class ClientCalls(ModerationCalls):
         v1, _ = await self._v1()
         return await self._names.users(await v1.ask("GET", "blocks", lambda said: said["users"]))
 
+    # Mutes
+
+    @call
+    async def mute_conversation(self, conversation: str, until: int = FOREVER) -> None:
+        """Mute a conversation, on all devices: its messages come and count, but are no reason to call the user.
+
+        :param until: until when, ms since 1970
+        """
+        conversations.parse(conversation)
+        v1, _ = await self._v1()
+        await v1.ask("PUT", f"conversations/{quote(conversation)}/mute", nothing, {"until": until})
+
+    @call
+    async def unmute_conversation(self, conversation: str) -> None:
+        """Unmute a conversation."""
+        conversations.parse(conversation)
+        v1, _ = await self._v1()
+        await v1.ask("DELETE", f"conversations/{quote(conversation)}/mute", nothing)
+
+    @call
+    async def muted_conversations(self) -> Mapping[str, int]:
+        """Return until when which conversations are muted, ms since 1970."""
+        v1, _ = await self._v1()
+        return await v1.ask(
+            "GET", "mutes", lambda said: {one["conversation"]: one["until"] for one in said["conversations"]}
+        )
+
     # Groups
 
     @call
@@ -306,6 +333,9 @@ class AwaitedCalls:
     block = awaited(ClientCalls.block)
     unblock = awaited(ClientCalls.unblock)
     blocks = awaited(ClientCalls.blocks)
+    mute_conversation = awaited(ClientCalls.mute_conversation)
+    unmute_conversation = awaited(ClientCalls.unmute_conversation)
+    muted_conversations = awaited(ClientCalls.muted_conversations)
     groups = awaited(ClientCalls.groups)
     create_group = awaited(ClientCalls.create_group)
     rename_group = awaited(ClientCalls.rename_group)

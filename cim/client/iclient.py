@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from cim.client.client import Client
     from cim.client.client import Client as IClient
-    from cim.client.values import Invitation, Members, Message, Presence, Receipt, Removed, State, Typing, Waiting
+    from cim.client.values import Invitation, Members, Message, Mute, Presence, Receipt, Removed, State, Typing, Waiting
 
 __all__ = ["IClient", "IHistory", "IListener"]
 
@@ -58,6 +58,9 @@ class IListener(Interface):
 
         It comes at most once: whoever was not connected then learns it from the list of groups.
         """
+
+    def muted(client: Client, mute: Mute) -> None:
+        """The user has muted or unmuted a conversation, here or on another device."""
 
     def state(client: Client, state: State, reason: str) -> None:
         """The client has changed its state; `reason` can be shown to a user, and may be empty."""

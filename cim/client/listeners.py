@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.logger import Logger
 
 from cim.client.iclient import IListener
-from cim.client.values import Invitation, Members, Message, Presence, Receipt, Removed, State, Typing
+from cim.client.values import Invitation, Members, Message, Mute, Presence, Receipt, Removed, State, Typing
 from cim.interfaces import IMessageListener
 
 if TYPE_CHECKING:
@@ -82,6 +82,11 @@ class Listeners:
         """Pass on that the user is no longer in a group to all listeners."""
         for one in self._full():
             self._tell(getattr(one, "removed", None), removed)
+
+    def muted(self, mute: Mute) -> None:
+        """Pass on to all listeners that a conversation was muted or unmuted."""
+        for one in self._full():
+            self._tell(getattr(one, "muted", None), mute)
 
     def state(self, state: State, reason: str) -> None:
         """Pass the client's state to all listeners."""

@@ -31,6 +31,7 @@ from cim.client.values import (
     Invitation,
     Members,
     Message,
+    Mute,
     Password,
     Presence,
     Receipt,
@@ -147,6 +148,7 @@ class NativeEngine:
             "presence": self._hear_presence,
             "invited": self._hear_invited,
             "removed": self._hear_removed,
+            "muted": self._hear_muted,
         }
 
     # Called by the client
@@ -377,6 +379,9 @@ class NativeEngine:
 
     def _hear_removed(self, removed: Any) -> None:
         self._told.listeners.removed(Removed(removed.group, removed.what, removed.by))
+
+    def _hear_muted(self, muted: Any) -> None:
+        self._told.listeners.muted(Mute(muted.conversation, muted.until))
 
     # Called by the inbox
 

@@ -57,6 +57,7 @@ class Listed:
     latest: str
     read: str
     unread: int
+    muted_until: int = 0
 
 
 class V1Calls:
@@ -204,7 +205,8 @@ def _login(said: Any) -> Callable[[str], LoggedIn]:
 
 
 def _line(said: Any) -> Listed:
-    return Listed(said["conversation"], said["latest"], said["read"], said["unread"])
+    muted = said.get("muted_until", 0)  # routes of earlier releases do not tell
+    return Listed(said["conversation"], said["latest"], said["read"], said["unread"], muted)
 
 
 def user_of(said: Any) -> User:

@@ -146,6 +146,7 @@ class Conversation:
     :param unread: others' messages after the read mark, up to 999
     :param latest: the position of the last known message
     :param read: the user's own read mark
+    :param muted_until: until when the user mutes it, ms since 1970; 0 if it is not muted, `FOREVER` if for good
     """
 
     name: str
@@ -153,6 +154,7 @@ class Conversation:
     unread: int
     latest: str
     read: str
+    muted_until: int = 0
 
 
 @frozen
@@ -170,6 +172,17 @@ class Group:
     history: bool
     members: int
     muted: int | None = None
+
+
+@frozen
+class Mute:
+    """The user has muted or unmuted a conversation, here or on another device.
+
+    :param until: until when, ms since 1970; 0 if it is not muted any more
+    """
+
+    conversation: str
+    until: int
 
 
 @frozen

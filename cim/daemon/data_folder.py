@@ -29,6 +29,11 @@ class DataFolder:
         return self.path / "api-keys"
 
     @property
+    def vapid_key(self) -> Path:
+        """The key by which browsers' push services know the suite, unless `--vapid-key` names another one."""
+        return self.path / "vapid-key.pem"
+
+    @property
     def certificates(self) -> Path:
         """The folder of the certificates that are shown where no option says which."""
         return self.path / "certificates"

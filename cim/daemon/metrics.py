@@ -96,6 +96,7 @@ class Metrics:
         self._logins: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
+        self._pushes: Counter[tuple[str, str]] = Counter()
         self._requests: Counter[tuple[str, str, int]] = Counter()
         self._http = Distributions(LATENCY_BOUNDS)
         self._deliveries = Distributions(LATENCY_BOUNDS)
@@ -117,6 +118,10 @@ class Metrics:
     def dropped(self, what: str, items: int = 1) -> None:
         """Count items that were dropped because a limit was reached."""
         self._dropped[what] += items
+
+    def pushed(self, kind: str, outcome: str) -> None:
+        """Count a notification that a pusher of a kind was given, by what became of it."""
+        self._pushes[kind, outcome] += 1
 
     def link_batch(self, direction: str, items: int, size: int) -> None:
         """Count a batch of `items` items and `size` bytes on a link; `direction` is `in` or `out`."""
@@ -237,6 +242,11 @@ class Metrics:
             for key, count in counter.items():
                 family.add_metric((key,), count)
             yield family
+
+        pushes = CounterMetricFamily("cim_pushes", "Notifications of users.", labels=("kind", "outcome"))
+        for outcome, count in self._pushes.items():
+            pushes.add_metric(outcome, count)
+        yield pushes
 
         requests = CounterMetricFamily(
             "cim_http_requests", "HTTP requests answered.", labels=("method", "path", "status")

@@ -45,6 +45,9 @@ from cim.route.presence.recorder import SessionRecorder
 from cim.route.presence.route_list import RouteList
 from cim.route.presence.upstream_servers import Post, UpstreamServers, UpstreamSessions
 from cim.route.presence.watching import Watching
+from cim.route.push.bursts import Bursts
+from cim.route.push.options import PushRules
+from cim.route.push.pushers import Pushers
 
 #: How long a starting route waits for the servers' snapshots before it answers with what it knows, in seconds.
 CATCH_UP_SECONDS = 3.0
@@ -59,6 +62,7 @@ class Route:
     :param revision_seconds: how long an author may recall or edit a message
     :param upstream_servers: whether registry nodes without our data are upstream's servers
     :param limits: limits of messages, and of addresses and users, by name; the defaults where omitted
+    :param push: how users are notified of messages that no session took; None for not at all
     :param guests: whether guests are served, and why (see GuestDoor)
     :param message_policy: decides on what people say and call themselves
     :param tracer: None if nothing is traced
@@ -80,6 +84,7 @@ class Route:
         upstream_servers: bool = False,
         limits: Mapping[str, Limit] | None = None,
         guests: tuple[bool | None, str] = (True, OPTION),
+        push: PushRules | None = None,
         message_policy: IMessagePolicy | None = None,
         tracer: Tracer | None = None,
     ) -> None:
@@ -145,6 +150,23 @@ class Route:
         )
         self.facts.append(self.sending.full.facts)
         self.naming = Naming(message_policy)
+        push = push if push is not None else PushRules()
+        self.pushers = Pushers(push.pushers, store.pushes, reactor, metrics)
+        self.bursts = Bursts(
+            store=store,
+            presence=self.presence,
+            blocks=self.blocks,
+            pushers=self.pushers,
+            clock=reactor,
+            metrics=metrics,
+            names=push.names,
+            texts=push.texts,
+            selection=push.selection,
+        )
+        if push.pushers:
+            # Else nothing is paid for it.
+            self.sending.on_stored.append(self.bursts.stored)
+            self.receipts.on_read.append(self.bursts.read)
         self.requests = Requests(
             sending=self.sending,
             reading=self.reading,
@@ -180,6 +202,7 @@ class Route:
             new_owner=new_owner,
             grouping=self.grouping,
             time=store.clock,
+            pushes=store.pushes,
             policy=policy,
         )
         self.messages = GuestMessages(

@@ -6,6 +6,7 @@ import os
 import random
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from attrs import evolve
@@ -49,6 +50,7 @@ from cim.route.options import RouteRules, guests_of, retention_of, route_limits_
 from cim.route.policy.guarded import MOST, AllOf
 from cim.route.policy.hook import Hook
 from cim.route.policy.options import PolicyOptions, hooks_of, policies_of
+from cim.route.push.options import PushOptions, push_rules_of
 from cim.route.service import CatchingUp, Route
 from cim.selection import ConsistentHash, LeastLoaded, Random, RoundRobin
 from cim.store.choose import Acknowledge, RedisAccess, store_from
@@ -105,6 +107,7 @@ def message_policy_of(
 
 class Options(
     RouteRules,
+    PushOptions,
     RegistryOptions,
     LinkOptions,
     OriginsOptions,
@@ -167,6 +170,7 @@ def add_engine(root: DaemonRoot, route: Route) -> None:
     root.add(route.grouping)
     root.add(route.store_watch)
     root.add(route.lost_accounts)
+    root.add(route.bursts)
 
 
 def _http_bounds(options: Any) -> Bounds:
@@ -318,6 +322,9 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     calls = JSONCalls(reactor)
     tracer = traced_by(root, options, reactor, metrics, own.name, options["store"])
     policies = message_policy_of(options, reactor, metrics, root, tracer)
+    push_services = Outgoing(reactor, guard_of(options))
+    push = push_rules_of(options, push_services, partial(check_url, https=True))
+    settings = evolve(settings, push=push.told())
     route = Route(
         address=address,
         reactor=reactor,
@@ -334,6 +341,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         guests=guests_of(options),
         message_policy=policies,
         tracer=tracer,
+        push=push,
     )
     if policies is not None:
         route.facts.append(policies.facts)
@@ -367,6 +375,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     root.add(Stopping("links", lambda: acceptor.lose_all("the route stops")), stop_timeout=5.0)
     root.add(ports.listening("link", options["link"], acceptor))
     root.add(Stopping("calls to upstream's servers", calls.close))
+    root.add(Stopping("calls to push services", push_services.close))
     add_route(root, route, (Operations(health, metrics),), health, options, settings, metrics, ports, reactor)
     data = NodeData(cim.__version__, own.incarnation)
     announcing = Announcing(registry, ROUTES, own.name, data.encode())

@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,16 @@ from cim.keys import derive_key, make_secret_file
 from cim.link.memory import MemoryLinks
 from cim.model import Health, LinkPeer, LoginPolicy
 from cim.nodes import RouteAddress, ServerAddress, bracketed, host_and_ports
-from cim.outgoing.options import OutgoingOptions
+from cim.outgoing.client import Outgoing
+from cim.outgoing.guard import check_url
+from cim.outgoing.options import OutgoingOptions, guard_of
+from cim.private_files import replace_private
 from cim.registry.memory import MemoryRegistry
 from cim.route.console.options import check_console
 from cim.route.options import RouteRules, account_policy_of, guests_of, retention_of, route_limits_of, settings_of
 from cim.route.policy.options import PolicyOptions
+from cim.route.push.options import PushOptions, push_rules_of
+from cim.route.push.web_push import new_key
 from cim.route.service import Route
 from cim.route.tap import add_engine, add_route, message_policy_of, selection
 from cim.server.edge.http_api import ServerAPI
@@ -65,7 +71,7 @@ FIRST_USES, FIRST_DAYS = 10, 7
 _EVERYWHERE = ("", "0.0.0.0", "::", "localhost")
 
 
-class Options(RouteRules, WebSocketOptions, ProxiesOptions, OutgoingOptions, PolicyOptions, TraceOptions):
+class Options(RouteRules, PushOptions, WebSocketOptions, ProxiesOptions, OutgoingOptions, PolicyOptions, TraceOptions):
     """Options of the suite."""
 
     daemon = "suite"
@@ -93,6 +99,8 @@ class Options(RouteRules, WebSocketOptions, ProxiesOptions, OutgoingOptions, Pol
         websocket_url(self)
         tls_name(self)
         self["secret-file"] = str(self.data.secret)
+        self["own-vapid-key"] = not self["vapid-key"]
+        self["vapid-key"] = self["vapid-key"] or str(self.data.vapid_key)
         self["own-keys"] = not self["api-key-file"]
         self["api-key-file"] = self["api-key-file"] or str(self.data.api_keys)
         check_console(self)
@@ -252,6 +260,8 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         secret = make_secret_file(options["secret-file"], os.urandom)
         if options["own-keys"]:
             make_secret_file(options["api-key-file"], os.urandom)
+        if options["own-vapid-key"] and not data.vapid_key.exists():
+            replace_private(data.vapid_key, new_key())
         fresh = not data.database.exists()
         store = store_from(f"sqlite:{data.database}", reactor, time_of_day=time_of_day, retention=retention_of(options))
     except OSError as error:
@@ -283,6 +293,9 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     route_address = RouteAddress(host, http, port_of(options["http"], "http"))
     calls = JSONCalls(reactor)
     tracer = traced_by(root, options, reactor, metrics, own.name, "sqlite")
+    push_services = Outgoing(reactor, guard_of(options))
+    push = push_rules_of(options, push_services, partial(check_url, https=True))
+    settings = evolve(settings, push=push.told())
     server = Server(
         own=own,
         reactor=reactor,
@@ -312,6 +325,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         guests=guests_of(options),
         message_policy=policies,
         tracer=tracer,
+        push=push,
     )
     if policies is not None:
         route.facts.append(policies.facts)
@@ -333,6 +347,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     root.add(IService(store))
     add_engine(root, route)
     root.add(Stopping("calls to upstream's servers", calls.close))
+    root.add(Stopping("calls to push services", push_services.close))
     add_server(root, server, links, options, metrics, ports)
     where = located(addresses_of(options, metrics.refused))
     sockets = HTTPSockets(server.gateway, origins_of(options), where, metrics)

@@ -32,7 +32,7 @@ REACTION: Kind
 MEMBERS: Kind
 
 class Packet(_message.Message):
-    __slots__ = ("text", "user_id", "command", "properties", "batch", "hello", "welcome", "send", "accepted", "deliver", "received", "sync", "synced", "read", "news", "typing", "presence", "ping", "pong", "failure", "goodbye", "watch", "invited", "removed")
+    __slots__ = ("text", "user_id", "command", "properties", "batch", "hello", "welcome", "send", "accepted", "deliver", "received", "sync", "synced", "read", "news", "typing", "presence", "ping", "pong", "failure", "goodbye", "watch", "invited", "removed", "muted")
     class PropertiesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -64,6 +64,7 @@ class Packet(_message.Message):
     WATCH_FIELD_NUMBER: _ClassVar[int]
     INVITED_FIELD_NUMBER: _ClassVar[int]
     REMOVED_FIELD_NUMBER: _ClassVar[int]
+    MUTED_FIELD_NUMBER: _ClassVar[int]
     text: str
     user_id: int
     command: Command
@@ -88,7 +89,8 @@ class Packet(_message.Message):
     watch: Watch
     invited: Invited
     removed: Removed
-    def __init__(self, text: _Optional[str] = ..., user_id: _Optional[int] = ..., command: _Optional[_Union[Command, str]] = ..., properties: _Optional[_Mapping[str, str]] = ..., batch: _Optional[_Iterable[str]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., send: _Optional[_Union[Send, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., received: _Optional[_Union[Received, _Mapping]] = ..., sync: _Optional[_Union[Sync, _Mapping]] = ..., synced: _Optional[_Union[Synced, _Mapping]] = ..., read: _Optional[_Union[Read, _Mapping]] = ..., news: _Optional[_Union[News, _Mapping]] = ..., typing: _Optional[_Union[Typing, _Mapping]] = ..., presence: _Optional[_Union[Presence, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., watch: _Optional[_Union[Watch, _Mapping]] = ..., invited: _Optional[_Union[Invited, _Mapping]] = ..., removed: _Optional[_Union[Removed, _Mapping]] = ...) -> None: ...
+    muted: Muted
+    def __init__(self, text: _Optional[str] = ..., user_id: _Optional[int] = ..., command: _Optional[_Union[Command, str]] = ..., properties: _Optional[_Mapping[str, str]] = ..., batch: _Optional[_Iterable[str]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., send: _Optional[_Union[Send, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., received: _Optional[_Union[Received, _Mapping]] = ..., sync: _Optional[_Union[Sync, _Mapping]] = ..., synced: _Optional[_Union[Synced, _Mapping]] = ..., read: _Optional[_Union[Read, _Mapping]] = ..., news: _Optional[_Union[News, _Mapping]] = ..., typing: _Optional[_Union[Typing, _Mapping]] = ..., presence: _Optional[_Union[Presence, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., watch: _Optional[_Union[Watch, _Mapping]] = ..., invited: _Optional[_Union[Invited, _Mapping]] = ..., removed: _Optional[_Union[Removed, _Mapping]] = ..., muted: _Optional[_Union[Muted, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("ticket", "device", "agent", "since", "members")
@@ -301,6 +303,14 @@ class Removed(_message.Message):
     what: str
     by: int
     def __init__(self, group: _Optional[int] = ..., what: _Optional[str] = ..., by: _Optional[int] = ...) -> None: ...
+
+class Muted(_message.Message):
+    __slots__ = ("conversation", "until")
+    CONVERSATION_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    conversation: str
+    until: int
+    def __init__(self, conversation: _Optional[str] = ..., until: _Optional[int] = ...) -> None: ...
 
 class Typing(_message.Message):
     __slots__ = ("user", "group", "who")

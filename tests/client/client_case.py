@@ -41,6 +41,7 @@ class Listener:
         self.receipts = []
         self.typings = []
         self.presences = []
+        self.mutes = []
         self.invitations = []
         self.removals = []
         self.changes = []
@@ -65,6 +66,9 @@ class Listener:
 
     def removed(self, client, removed):
         self.removals.append(removed)
+
+    def muted(self, client, mute):
+        self.mutes.append(mute)
 
     def state(self, client, state, reason):
         self.states.append((state, reason))

@@ -7,9 +7,10 @@ from zope.interface import implementer
 
 from cim.client.history import MemoryHistory
 from cim.client.inbox import MAX_SYNCS
-from cim.client.values import Kind, Presence, Receipt, Removed, State, Typing, User
+from cim.client.values import Kind, Mute, Presence, Receipt, Removed, State, Typing, User
 from cim.errors import Forbidden, HistoryUnavailable, InvalidField, Muted, NotFound
 from cim.interfaces import IMessageListener
+from cim.model import FOREVER
 from cim.wire import conversations
 from cim.wire.cim_pb2 import Failure, Packet
 from cim.wire.framing import FrameReader, encode_frame
@@ -373,6 +374,17 @@ class ListenerTests(ReadingCase):
         self.bob.resume_receiving()
         self.wait(5)
         self.assertEqual(self.bob.heard.texts, ["one"])
+
+    def test_mutes_on_all_devices(self):
+        self.result(self.alice.mute_conversation(self.name, 1_900_000_000_000))
+        self.result(self.alice.mute_conversation("g:0"))
+        self.assertEqual(self.result(self.alice.muted_conversations()), {self.name: 1_900_000_000_000, "g:0": FOREVER})
+        self.result(self.alice.unmute_conversation("g:0"))
+        told = [Mute(self.name, 1_900_000_000_000), Mute("g:0", FOREVER), Mute("g:0", 0)]
+        self.assertEqual((self.alice.heard.mutes, self.bob.heard.mutes), (told, []))
+        self.result(self.bob.send(self.alice.me, "hello"))
+        (listed,) = self.result(self.alice.conversations())
+        self.assertEqual((listed.muted_until, listed.unread), (1_900_000_000_000, 1))
 
     def test_receipts_typing_and_presence(self):
         self.alice.watch([self.bob.me.id])

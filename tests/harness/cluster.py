@@ -24,6 +24,7 @@ from cim.registry.memory import MemoryRegistry
 from cim.route.front.login import Admission
 from cim.route.guests.door import OPTION
 from cim.route.messages.limits import MESSAGE_LIMITS
+from cim.route.push.options import PushRules
 from cim.route.service import Route
 from cim.selection import RoundRobin
 from cim.server.edge.connection import ClientConnection, Limits
@@ -109,6 +110,7 @@ class Cluster:
     :param link_version: returns the version of the items that a new link speaks
     :param message_limits: message limits other than the defaults, by name
     :param retention: that of its store, if none is given
+    :param push: how users are notified
     :param guests: whether guests are served, and why, at routes that are started from now on
     :param message_policy: decides on what people say and call themselves
     :param tracer: that of all servers and routes
@@ -130,6 +132,7 @@ class Cluster:
         guests: tuple[bool | None, str] = (True, OPTION),
         message_policy: Any = None,
         tracer: Tracer | None = None,
+        push: PushRules | None = None,
     ) -> None:
         self._tracer = tracer
         self.link_version = link_version
@@ -151,6 +154,7 @@ class Cluster:
         self.limits = limits if limits is not None else Limits()
         self.guests = guests
         self._policy = policy
+        self._push = push
         self._message_policy = message_policy
         self._upstream_servers = upstream_servers
         self._message_limits = {**defaults(MESSAGE_LIMITS), **(message_limits or {})}
@@ -216,6 +220,7 @@ class Cluster:
             upstream_servers=self._upstream_servers,
             limits=self._message_limits,
             guests=self.guests,
+            push=self._push,
             message_policy=self._message_policy,
             tracer=self._tracer,
         )

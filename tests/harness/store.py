@@ -27,7 +27,9 @@ from cim.store.sqlite.groups import SqliteGroups
 from cim.store.sqlite.invitation_codes import SqliteInvitationCodes
 from cim.store.sqlite.invitations import SqliteInvitations
 from cim.store.sqlite.muted_users import SqliteMutedUsers
+from cim.store.sqlite.mutes import SqliteMutes
 from cim.store.sqlite.page_logins import SqlitePageLogins
+from cim.store.sqlite.pushes import SqlitePushes
 from cim.store.sqlite.reports import SqliteReports
 from cim.store.sqlite.reset_codes import SqliteResetCodes
 from cim.store.sqlite.sessions import LocalSessions
@@ -105,6 +107,8 @@ class MemoryStore(Service):
         self.blocks = SqliteBlocks(sqlite)
         self.muted_users = SqliteMutedUsers(sqlite, now)
         self.reports = SqliteReports(sqlite, now)
+        self.mutes = SqliteMutes(sqlite, now)
+        self.pushes = SqlitePushes(sqlite, now)
         self.credentials = SqliteCredentials(sqlite, now)
         self.invitation_codes = SqliteInvitationCodes(sqlite, now)
         self.reset_codes = SqliteResetCodes(sqlite, now)

@@ -39,9 +39,11 @@ from tests.store.invitation_codes_contract import InvitationCodesContract
 from tests.store.invitations_contract import InvitationsContract
 from tests.store.moderation_contract import GroupModerationContract
 from tests.store.muted_users_contract import MutedUsersContract
+from tests.store.mutes_contract import MutesContract
 from tests.store.order_contract import OrderContract
 from tests.store.page_logins_contract import PageLoginsContract
 from tests.store.people_contract import PeopleContract
+from tests.store.pushes_contract import PushesContract
 from tests.store.refusals_contract import RefusalsContract
 from tests.store.reports_contract import ReportsContract
 from tests.store.reset_codes_contract import ResetCodesContract
@@ -76,6 +78,14 @@ class RedisMutedUsersTests(MutedUsersContract, RedisCase):
         kept = await self.command("HVALS", Key.MUTED)
         self.assertEqual(ends, sum(not one.startswith(b"0 ") for one in kept))
         return len(kept)
+
+
+class RedisMutesTests(MutesContract, RedisCase):
+    pass
+
+
+class RedisPushesTests(PushesContract, RedisCase):
+    pass
 
 
 class RedisInvitationsTests(InvitationsContract, RedisCase):

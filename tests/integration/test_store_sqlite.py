@@ -44,9 +44,11 @@ from tests.store.invitations_contract import InvitationsContract
 from tests.store.looking import marks_of
 from tests.store.moderation_contract import GroupModerationContract
 from tests.store.muted_users_contract import MutedUsersContract
+from tests.store.mutes_contract import MutesContract
 from tests.store.order_contract import OrderContract
 from tests.store.page_logins_contract import PageLoginsContract
 from tests.store.people_contract import PeopleContract
+from tests.store.pushes_contract import PushesContract
 from tests.store.refusals_contract import RefusalsContract
 from tests.store.reports_contract import ReportsContract
 from tests.store.reset_codes_contract import ResetCodesContract
@@ -160,6 +162,14 @@ class SqliteMutedUsersTests(MutedUsersContract, SqliteCase):
     async def kept_mutes(self):
         with closing(sqlite3.connect(self.path)) as connection:
             return connection.execute("SELECT count(*) FROM muted_user").fetchone()[0]
+
+
+class SqliteMutesTests(MutesContract, SqliteCase):
+    pass
+
+
+class SqlitePushesTests(PushesContract, SqliteCase):
+    pass
 
 
 class SqliteInvitationsTests(InvitationsContract, SqliteCase):

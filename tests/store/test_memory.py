@@ -29,9 +29,11 @@ from tests.store.invitation_codes_contract import InvitationCodesContract
 from tests.store.invitations_contract import ExpiringInvitationsContract
 from tests.store.moderation_contract import GroupModerationContract
 from tests.store.muted_users_contract import MutedUsersContract
+from tests.store.mutes_contract import MutesContract
 from tests.store.order_contract import Calls, OrderContract
 from tests.store.page_logins_contract import PageLoginsContract
 from tests.store.people_contract import PeopleContract
+from tests.store.pushes_contract import PushesContract
 from tests.store.refusals_contract import RefusalsContract
 from tests.store.reports_contract import ReportsContract
 from tests.store.reset_codes_contract import ResetCodesContract
@@ -97,6 +99,14 @@ class MemoryReportsTests(ReportsContract, MemoryCase):
 class MemoryMutedUsersTests(MutedUsersContract, MemoryCase):
     async def kept_mutes(self):
         return self.store.database.execute("SELECT count(*) FROM muted_user").fetchone()[0]
+
+
+class MemoryMutesTests(MutesContract, MemoryCase):
+    pass
+
+
+class MemoryPushesTests(PushesContract, MemoryCase):
+    pass
 
 
 class MemoryInvitationsTests(ExpiringInvitationsContract, MemoryCase):

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from cim.client.values import Group, Kind, Member, Message, Sent, State, User
 from cim.errors import NotFound
+from cim.model import FOREVER
 from cim.wire.positions import parse
 
 
@@ -32,6 +33,7 @@ class FakeClient(Service):
         self.talks = []
         self.said = []
         self.blocked = {}
+        self.muted = {}
         self.invited = []
         self.direct = False
         self.my_groups = {}
@@ -212,6 +214,18 @@ class FakeClient(Service):
     def blocks(self):
         names = {id: name for name, id in self.people.items()}
         return self._answer("blocks", result=[User(id, names.get(id, str(id))) for id in self.blocked])
+
+    def mute_conversation(self, conversation, until=FOREVER):
+        self.muted[conversation] = until
+        return self._answer("mute_conversation", conversation, until)
+
+    def unmute_conversation(self, conversation):
+        if self.muted.pop(conversation, None) is None:
+            return fail(NotFound("you do not mute this conversation"))
+        return self._answer("unmute_conversation", conversation)
+
+    def muted_conversations(self):
+        return self._answer("muted_conversations", result=dict(self.muted))
 
     def groups(self):
         return self._answer("groups", result=list(self.my_groups.values()))

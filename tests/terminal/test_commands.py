@@ -33,6 +33,7 @@ from cim.client.values import (
     User,
 )
 from cim.errors import CIMError, Forbidden, NotFound, NotSupported, RateLimited, Unavailable, Unreachable, UserOffline
+from cim.model import FOREVER
 from cim.terminal.console import look
 from cim.terminal.console.address_book import EVERYONE
 from cim.terminal.console.chat import Chat
@@ -1044,6 +1045,30 @@ class GroupCommandTests(CommandTestCase):
         self.line(":react 🎉")
         self.assertEqual(self.did("react"), [("g:0", first.position, "🎉")])
         self.assertEqual(self.chat.referred(self.screen.messages[-1][0]), first)
+
+
+class SilenceCommandTests(CommandTestCase):
+    def test_mute_list_and_unmute(self):
+        self.line(":silenced")
+        self.assertEqual(self.screen.shown, ["you mute nothing"])
+        self.line(":silence bob")
+        self.line(":silence 2")
+        talk = "p:1000:1001"
+        self.assertEqual(self.did("mute_conversation"), [(talk, FOREVER), ("g:0", int((NOW + 7200) * 1000))])
+        self.assertEqual(self.screen.notices[-2], "bob (id 1001) is muted until you unmute it")
+        self.line(":silenced")
+        self.assertEqual(self.screen.shown[-1], "bob until you unmute it")
+        self.assertIn("until 2023-11-1", self.screen.shown[-2])
+        self.line(":unsilence bob")
+        self.assertEqual(self.did("unmute_conversation"), [(talk,)])
+        self.line(":unsilence bob")
+        self.assertIn("you do not mute this conversation", self.screen.notices[-1])
+
+    def test_hours_that_cannot_be(self):
+        for line in (":silence bob 9999", ":silence bob soon"):
+            self.line(line)
+            self.assertIn("the hours must be a number up to 8766", self.screen.notices[-1])
+        self.assertEqual(self.did("mute_conversation"), [])
 
 
 class BlockCommandTests(CommandTestCase):

@@ -283,6 +283,7 @@ export class Chat {
     const talk = {
       ...{ conversation, title: '', user: 0, group: 0, last: null, unread: 0, read: '', readBy: {}, role: '' },
       ...{ muted: null, groupMuted: null },
+      mutedUntil: 0,
     };
     try {
       if (kind === 'p') {

@@ -4,7 +4,7 @@ import { el } from '../shared/dom.js';
 import { shownName } from '../shared/visible.js';
 import { remember, remembered } from './memory.js';
 import { oneLine } from './talks.js';
-import { titleOf } from './talk.js';
+import { isMuted, titleOf } from './talk.js';
 import { t } from './texts.js';
 
 /**
@@ -57,9 +57,10 @@ export class Notifications {
     // Of several tabs one tells.
     if (!this.#client.leads || !this.#wanted()) return;
     const now = Date.now();
+    const talk = this.#client.talks.find((one) => one.conversation === message.conversation);
+    if (talk && isMuted(talk, now)) return;
     if (now - (this.#told.get(message.conversation) ?? 0) < PAUSE) return;
     this.#told.set(message.conversation, now);
-    const talk = this.#client.talks.find((one) => one.conversation === message.conversation);
     const who = shownName(message.sender.name);
     const title = talk && !talk.user ? t('notification.title', { who, where: titleOf(talk) }) : who;
     const shown = new Notification(title, { body: oneLine(message.text), tag: message.conversation });

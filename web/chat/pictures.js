@@ -5,6 +5,7 @@ import { drawing, el } from '../shared/dom.js';
 const PATHS = {
   back: 'M15 5l-7 7 7 7',
   bell: 'M6 17v-6a6 6 0 0 1 12 0v6l1.5 2h-15zM10 21h4',
+  'bell-off': 'M8 7a6 6 0 0 1 10 4v4M6 11v6l-1.5 2H17M10 21h4M4 4l16 16',
   close: 'M6 6l12 12M18 6L6 18',
   copy: 'M9 9h10v11H9zM5 15V4h10',
   down: 'M12 4v15M5 12l7 7 7-7',

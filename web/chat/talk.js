@@ -29,6 +29,11 @@ export function titleOf(talk) {
   return talk.conversation === 'g:0' ? t('everyone') : shownName(talk.title) || String(talk.user || talk.group);
 }
 
+/** @param {Talk} talk @param {number} now ms since 1970 */
+export function isMuted({ mutedUntil }, now) {
+  return mutedUntil > now;
+}
+
 export class OpenTalk {
   /** @type {Map<number, number>} user -> until when */
   #typing = new Map();
@@ -98,6 +103,12 @@ export class OpenTalk {
     this.line = el('p', { class: 'faint small', 'data-testid': 'presence' });
     this.typingLine = el('p', { class: 'typing faint small', 'data-testid': 'typing' });
     this.picture = el('span', { class: 'sign-place' });
+    const mute = () => {
+      const done = isMuted(this.talk, Date.now()) ? client.unmuteTalk(conversation) : client.muteTalk(conversation);
+      tried(done);
+    };
+    this.bell = el('span', { class: 'sign-place', 'data-testid': 'bell' });
+    this.bell.addEventListener('click', mute);
     this.node = el(
       'section',
       { class: 'talk-view', 'aria-label': titleOf(talk) },
@@ -107,6 +118,7 @@ export class OpenTalk {
         pictureButton('back', t('back'), { class: 'plain square narrow-only', 'data-testid': 'back', onclick: back }),
         this.picture,
         el('div', { class: 'grow' }, this.heading, this.line),
+        this.bell,
         pictureButton('search', t('search.here'), { 'data-testid': 'search-here', onclick: search }),
         conversation !== 'g:0' &&
           pictureButton(talk.group ? 'group' : 'info', t(talk.group ? 'members.show' : 'about'), {
@@ -200,6 +212,12 @@ export class OpenTalk {
     if (this.heading.textContent !== title) {
       fill(this.heading, el('bdi', {}, title));
       fill(this.picture, sign(talk.user || talk.group, title));
+    }
+    const muted = String(isMuted(talk, Date.now()));
+    if (this.bell.dataset.muted !== muted) {
+      this.bell.dataset.muted = muted;
+      const [shown, label] = muted === 'true' ? ['bell-off', 'talk.unmute'] : ['bell', 'talk.mute'];
+      fill(this.bell, pictureButton(/** @type {any} */ (shown), t(label), { 'data-testid': 'mute' }));
     }
     const online = talk.user !== 0 && this.#client.isOnline(talk.user);
     const words = talk.user

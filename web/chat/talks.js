@@ -4,8 +4,8 @@ import { el, fill, perFrame } from '../shared/dom.js';
 import { roving, settle } from '../shared/roving.js';
 import { shownName, visibleText } from '../shared/visible.js';
 import { changeLines } from './message.js';
-import { sign } from './pictures.js';
-import { titleOf } from './talk.js';
+import { picture, sign } from './pictures.js';
+import { isMuted, titleOf } from './talk.js';
 import { count, number, t } from './texts.js';
 import { brief } from './times.js';
 
@@ -121,7 +121,8 @@ export class Talks {
     const last = draft ? oneLine(draft) : this.#last(talk);
     const time = talk.last ? brief(talk.last.sentAt, now) : '';
     const online = talk.user !== 0 && this.#client.isOnline(talk.user);
-    const looks = [title, chosen, draft !== '', last, time, online, talk.unread].join('\0');
+    const muted = isMuted(talk, now);
+    const looks = [title, chosen, draft !== '', last, time, online, muted, talk.unread].join('\0');
     if (looks === shown.looks) return;
     shown.looks = looks;
     const button = /** @type {HTMLElement} */ (shown.node.firstElementChild);
@@ -146,10 +147,12 @@ export class Talks {
           draft && el('span', { class: 'draft' }, t('draft')),
           el('span', { class: 'talk-last', dir: 'auto', 'data-testid': 'talk-last' }, last),
           online && el('span', { class: 'unseen' }, `, ${t('online')}`),
+          muted && el('span', { class: 'talk-muted', 'data-testid': 'talk-muted' }, picture('bell-off')),
+          muted && el('span', { class: 'unseen' }, `, ${t('talk.muted')}`),
           talk.unread > 0 &&
             el(
               'span',
-              { class: 'badge', 'data-testid': 'talk-unread', 'aria-label': count('unread', talk.unread) },
+              { class: muted ? 'badge quiet' : 'badge', 'data-testid': 'talk-unread', 'aria-label': count('unread', talk.unread) },
               talk.unread >= 999 ? '999+' : number(talk.unread),
             ),
         ),

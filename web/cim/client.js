@@ -289,6 +289,13 @@ export function createClient(ports) {
       await api.call('DELETE', `/v1/blocks/${user}`);
     },
 
+    async muteTalk(conversation, until) {
+      await api.call('PUT', `/v1/conversations/${conversation}/mute`, until === undefined ? {} : { until });
+    },
+    async unmuteTalk(conversation) {
+      await api.call('DELETE', `/v1/conversations/${conversation}/mute`);
+    },
+
     async makeGroup({ name, open = false, history = false }) {
       const group = await api.call('POST', '/v1/groups', { name, open, history });
       await known().command('groups');

@@ -285,6 +285,7 @@ export class Engine {
     else if (name === 'synced') this.#synced(body, now);
     else if (name === 'news') this.#news(body, now);
     else if (name === 'read') void this.#marks.heard(body.conversation, Number(body.reader), body.position);
+    else if (name === 'muted') this.#marks.muted(new Map([[body.conversation, Number(body.until ?? 0)]]), false);
     else if (name === 'typing') {
       const user = Number(body.who);
       const conversation = body.user === undefined ? ofGroup(Number(body.group ?? 0)) : between(this.#me.id, user);
@@ -304,7 +305,19 @@ export class Engine {
     this.#listed(this.#reader.begin(this.#heads(body), body.more ?? '', this.#baseline ?? new Map(), now));
     if (this.#watched.length) this.#say({ watch: { users: this.#watched.map(String) } });
     this.#reconnection.welcomed();
+    void this.#mutes();
     for (const invited of body.invited ?? []) this.#invite(invited);
+  }
+
+  /** Learn what is muted: nobody says that again. */
+  async #mutes() {
+    try {
+      const { conversations } = await this.#api.call('GET', '/v1/mutes');
+      const muted = conversations.map((/** @type {any} */ one) => [one.conversation, one.until]);
+      this.#marks.muted(new Map(muted), true);
+    } catch {
+      // A route of an earlier release, or none: it stays as it is known.
+    }
   }
 
   /** @param {any} body

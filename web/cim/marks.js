@@ -78,6 +78,16 @@ export class Marks {
     this.#tell('read', { conversation, user, position });
   }
 
+  /** The user mutes conversations until then, or no longer (0), here or on another device.
+   * @param {Map<string, number>} muted
+   * @param {boolean} all whether these are all that are muted */
+  muted(muted, all) {
+    const changed = all
+      ? this.#talks.mutes(muted)
+      : [...muted].flatMap(([conversation, until]) => this.#talks.mute(conversation, until) ?? []);
+    this.changed(changed.map(({ conversation }) => conversation));
+  }
+
   /** Tell the servers what they were not told yet. */
   sayAll() {
     for (const { conversation, read, sayRead } of this.#talks.list()) {

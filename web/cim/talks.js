@@ -29,6 +29,7 @@ function newTalk(conversation, me) {
     role: '',
     muted: null,
     groupMuted: null,
+    mutedUntil: 0,
     latest: '',
     counted: '',
     sayRead: false,
@@ -40,6 +41,8 @@ export class Talks {
   #me;
   /** @type {Map<string, Listed>} */
   #talks = new Map();
+  /** Until when what is muted, also where nothing was said yet. @type {Map<string, number>} */
+  #muted = new Map();
 
   /** @param {number} me */
   constructor(me) {
@@ -75,9 +78,36 @@ export class Talks {
    * @param {Partial<Listed>} change
    * @returns {Listed} */
   change(conversation, change) {
-    const talk = { ...(this.#talks.get(conversation) ?? newTalk(conversation, this.#me)), ...change };
+    const talk = { ...(this.#talks.get(conversation) ?? this.#begin(conversation)), ...change };
     this.#talks.set(conversation, talk);
     return talk;
+  }
+
+  /** @param {string} conversation
+   * @returns {Listed} */
+  #begin(conversation) {
+    return { ...newTalk(conversation, this.#me), mutedUntil: this.#muted.get(conversation) ?? 0 };
+  }
+
+  /** The user mutes a conversation until then, or no longer (0).
+   * @param {string} conversation
+   * @param {number} until
+   * @returns {Listed | null} the talk, if it is different now */
+  mute(conversation, until) {
+    if (until) this.#muted.set(conversation, until);
+    else this.#muted.delete(conversation);
+    const talk = this.#talks.get(conversation);
+    // What was stored by an earlier release does not say it.
+    if (!talk || (talk.mutedUntil ?? 0) === until) return null;
+    return this.change(conversation, { mutedUntil: until });
+  }
+
+  /** Take all that the user mutes, and until when.
+   * @param {Map<string, number>} muted
+   * @returns {Listed[]} the talks that are different now */
+  mutes(muted) {
+    const names = new Set([...this.#muted.keys(), ...this.#talks.keys(), ...muted.keys()]);
+    return [...names].flatMap((name) => this.mute(name, muted.get(name) ?? 0) ?? []);
   }
 
   /** Take a head of a list.

@@ -92,6 +92,8 @@ export interface Talk {
    */
   muted: number | null;
   groupMuted: number | null;
+  /** Until when the user mutes it, in ms since 1970; 0 if it is not muted. A muted talk counts and notifies nobody. */
+  mutedUntil: number;
 }
 
 export interface Page {
@@ -236,6 +238,10 @@ export interface Client {
   blocks(): Promise<User[]>;
   block(user: number): Promise<void>;
   unblock(user: number): Promise<void>;
+
+  /** Mute a talk on all devices, until a time in ms since 1970, or for good. */
+  muteTalk(conversation: Conversation, until?: number): Promise<void>;
+  unmuteTalk(conversation: Conversation): Promise<void>;
 
   makeGroup(group: { name: string; open?: boolean; history?: boolean }): Promise<GroupInfo>;
   group(id: number): Promise<GroupInfo>;

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from cim.errors import AccountMismatch, CIMError, LinkLost, NoServerAvailable, RepeatedEnd, RepeatLogin, Unavailable
-from cim.interfaces import IServerSelection, ISessions, IStoreClock
+from cim.interfaces import IPushes, IServerSelection, ISessions, IStoreClock
 from cim.model import GUEST, RESERVATION_SECONDS, Account, LinkPeer, LoginPolicy, Memberships, Place, SessionRecord
 from cim.nodes import ServerAddress
 from cim.route.messages.accounts import KnownAccounts
@@ -79,10 +79,12 @@ class Logins:
         selection: IServerSelection,
         new_owner: Callable[[], str],
         grouping: Grouping,
+        pushes: IPushes,
         time: IStoreClock,
         policy: LoginPolicy | None = None,
     ) -> None:
         self._grouping = grouping
+        self._pushes = pushes
         self._time = time
         self._policy = policy
         self._accounts = accounts
@@ -280,6 +282,8 @@ class Logins:
     ) -> int:
         """End the sessions and reservations of a user, or of one device, for good; return how many there were.
 
+        Nor is it notified of messages any more.
+
         :param kept: the owner token of a login whose session goes on
         :param code: what native clients are told
         :param message: what their users are told
@@ -294,6 +298,9 @@ class Logins:
         known = [owner for _, owner in ends]
         for record in await self._sessions.expel(user, device=device, kept=kept, known=known):
             ends.add((record.place, record.owner))
+        if device != GUEST:
+            stays = next((one.device for one in self._presence.of(user) if kept and one.owner == kept), "")
+            await self._pushes.unregister_device(user, device, stays)
         await self._end_all(user, ends, code, message)
         return len(ends)
 

@@ -315,12 +315,13 @@ class AccountsAPI:
     @http_call("DELETE /v1/token", answers={204: None})
     @confirmed
     async def revoke(self, caller: Caller) -> WithHeaders | None:
-        """Revoke all tokens of the user, those in cookies, too.
+        """Revoke all tokens of the user, those in cookies, too, and all registrations for push.
 
         Other routes may accept them for up to 3 s more where they only read and write messages. Sessions stay.
         """
         assert caller.proven is not None
         await self._tokens.revoke(caller.account.id, caller.proven.issued)
+        await self._store.pushes.unregister_device(caller.account.id, None)
         return without_cookie(caller.page)
 
     @http_call(

@@ -29,11 +29,13 @@ from cim.route.http.groups import INVITE, GroupsAPI
 from cim.route.http.invitation_codes import InvitationCodesAPI
 from cim.route.http.lists import Lists
 from cim.route.http.messages import MessagesAPI
+from cim.route.http.mutes import MutesAPI
 from cim.route.http.new_accounts import NewAccountsAPI
 from cim.route.http.online_names import OnlineNames
 from cim.route.http.own_users import OwnUsersAPI
 from cim.route.http.page_logins import PageLogins
 from cim.route.http.passwords import MAX_BYTES, Passwords
+from cim.route.http.pushes import PushesAPI
 from cim.route.http.reports import ReportsAPI
 from cim.route.http.reset_codes import ResetCodesAPI
 from cim.route.http.sanctions import SanctionsAPI
@@ -59,6 +61,8 @@ APIS = (
     GroupsAPI,
     GroupModerationAPI,
     BlocksAPI,
+    MutesAPI,
+    PushesAPI,
     AdminAPI,
     ExportAPI,
     ConversationsAPI,
@@ -88,6 +92,7 @@ class Settings:
     :param group_consent: how users come into groups that others add them to, INVITE or DIRECT
     :param accounts: who may make accounts
     :param socket: the path at which the listener takes WebSockets, too; empty if it does not
+    :param push: what users can be notified by, and with which public key each kind is subscribed to, if with any
     :param directory: how users find others: PREFIX, EXACT or OFF
     """
 
@@ -101,6 +106,7 @@ class Settings:
     accounts: AccountPolicy = AccountPolicy.OPEN
     socket: str = ""
     directory: str = PREFIX
+    push: Mapping[str, str] = field(factory=dict)
 
 
 def about(settings: Settings) -> dict[str, Any]:
@@ -110,6 +116,7 @@ def about(settings: Settings) -> dict[str, Any]:
         "version": cim.__version__,
         "accounts": settings.accounts.value,
         "directory": settings.directory,
+        "push": dict(settings.push),
         "openapi": DOCUMENT,
         "docs": "/docs",
         "max_password": MAX_BYTES,
@@ -218,6 +225,7 @@ def v1_of(
             sending=route.sending,
             reading=route.reading,
             receipts=route.receipts,
+            mutes=store.mutes,
             lists=lists,
             metrics=metrics,
         ),
@@ -245,6 +253,8 @@ def v1_of(
             consent=settings.group_consent,
         ),
         BlocksAPI(store.blocks, store.invitations, route.blocks, route.presence, route.delivery),
+        MutesAPI(store.mutes, route.reading, route.delivery),
+        PushesAPI(store.pushes, route.pushers.kinds),
         AdminAPI(
             store=store,
             known=route.accounts,

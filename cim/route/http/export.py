@@ -37,6 +37,7 @@ _STORED = Object(
             "Those that wait.",
         ),
         "blocked": Array(Id(), "Whom the user blocks."),
+        "muted": Array(ConversationName(), "What the user mutes."),
         "sessions": Array(SESSION, "The newest last."),
         "external_ids": Array(EXTERNAL, "What back ends and issuers call the user."),
         "tokens": Array(USER_TOKEN, "Those that back ends made."),
@@ -84,6 +85,7 @@ class ExportAPI:
                 {"group": one.group, "by": one.by, "at": one.at} for one in await self._store.invitations.waiting(id)
             ],
             "blocked": list(await self._store.blocks.blocked(id)),
+            "muted": sorted(await self._store.mutes.muted(id)),
             "sessions": sessions_shown(await self._store.sessions.sessions(id))["sessions"],
             "external_ids": [*map(external_shown, await self._store.external_ids.linked(id))],
             "tokens": [*map(token_shown, await self._store.user_tokens.listed(id))],

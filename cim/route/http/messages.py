@@ -8,7 +8,8 @@ from typing import Any
 from cim.api_keys import Scope
 from cim.daemon.metrics import Metrics
 from cim.errors import BadFrame, Forbidden, InvalidField
-from cim.model import MAX_NAME, Account, ConversationHead, Entry
+from cim.interfaces import IMutes
+from cim.model import FOREVER, MAX_NAME, Account, ConversationHead, Entry
 from cim.route.http.access import Caller
 from cim.route.http.lists import Lists
 from cim.route.http.shapes import (
@@ -95,6 +96,7 @@ _HEADS = Object(
                     "read": SOME_POSITION,
                     "unread": Integer(0, 999, "Messages of others after `read`."),
                     "active": WHEN,
+                    "muted_until": Integer(0, FOREVER, "ms since 1970; 0 if it is not muted."),
                 },
                 "ConversationHead",
             ),
@@ -140,6 +142,7 @@ class MessagesAPI:
         sending: Sending,
         reading: Reading,
         receipts: Receipts,
+        mutes: IMutes,
         lists: Lists,
         metrics: Metrics,
     ) -> None:
@@ -147,6 +150,7 @@ class MessagesAPI:
         self._sending = sending
         self._reading = reading
         self._receipts = receipts
+        self._mutes = mutes
         self._lists = lists
         self._metrics = metrics
 
@@ -255,7 +259,9 @@ class MessagesAPI:
         async with self._lists.turn(user) as counts:
             page = await self._reading.heads(user, _DEVICE, after, limit=limit)
             counts(len(page.heads))
-        return {"conversations": [_head(head) for head in page.heads], "more": page.more or None}
+        muted = await self._mutes.muted(user) if page.heads else {}
+        heads = [{**_head(head), "muted_until": muted.get(head.conversation, 0)} for head in page.heads]
+        return {"conversations": heads, "more": page.more or None}
 
     @http_call(
         "GET /v1/conversations/{conversation}/messages",

@@ -6,6 +6,8 @@ and for the write before it: the store sets no mark beyond the end, and what is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from attrs import define, field
 
 from twisted.application.service import Service
@@ -60,6 +62,8 @@ class Receipts(Service):
         self._count = 0
         self._loop = Loop("writing receipts", self._flush, clock)
         self._writes: list[_Write] = []
+        #: Called with who has read which conversation further; empty where nobody is told.
+        self.on_read: list[Callable[[int, str], object]] = []
         self.forgotten = 0
 
     def __len__(self) -> int:
@@ -181,6 +185,8 @@ class Receipts(Service):
         for mark, (position, _, origin, session), at in zip(marks, said, standing, strict=True):
             # A mark never moves backwards.
             if mark.device is None and at and positions.parse(at) <= position:
+                for listener in self.on_read:
+                    listener(mark.user, mark.conversation)
                 told = self._tell(mark.user, mark.conversation, at, origin, session)
                 telling.append(Deferred.fromCoroutine(told))
         await together(telling)

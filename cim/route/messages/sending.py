@@ -136,6 +136,8 @@ class Sending:
         self.full = FullConversations(clock)
         self._judging = Judging(policy, appender.put, clock) if policy is not None else None
         self._ahead = AHEAD if policy is not None and not policy.at_once else 1
+        #: Called with what was stored, and where; empty where nobody is told, so that nothing is paid for it.
+        self.on_stored: list[Callable[[Outgoing, Appended], object]] = []
         # Messages that wait for a look-up, and those of the same author behind them, by conversation and author.
         self._waiting: dict[tuple[str, int], deque[_Waiting]] = {}
 
@@ -343,6 +345,8 @@ class Sending:
             done(result)
             if message.push:
                 self.push(message, result)
+            for listener in self.on_stored:
+                listener(message, result)
         else:
             if isinstance(result, NoRoom):  # which cost the store something, so it counts
                 self._metrics.refused(result.kind)

@@ -241,6 +241,23 @@ class RedisConversations:
         invited = waiting(user, invitations, now, since)
         return HeadsPage(tuple(heads), more.decode(), now, tuple(invited))
 
+    def reached(self, conversation: str, devices: Mapping[int, Collection[str]]) -> Deferred[Mapping[int, str]]:
+        """See IConversations."""
+        return Deferred.fromCoroutine(self._reached(conversation, devices))
+
+    async def _reached(self, conversation: str, devices: Mapping[int, Collection[str]]) -> Mapping[int, str]:
+        asked: list[tuple[str | int, ...]] = []
+        whose: list[int] = []
+        for user, names in devices.items():
+            asked.append(("HGET", Key.COUNTERS.of(conversation), f"r:{user}"))
+            asked += [("HGET", _marks_key(user, name), conversation) for name in names]
+            whose += [user] * (1 + len(names))
+        farthest: dict[int, str] = dict.fromkeys(devices, "")
+        for user, held in zip(whose, await self._connection.commands("reached", *asked) if asked else (), strict=True):
+            position = (held or b"").partition(b" ")[0].decode()
+            farthest[user] = max(farthest[user], position, key=positions.parse)
+        return farthest
+
     def mark(self, marks: Sequence[Mark]) -> Deferred[list[str]]:
         """See IConversations."""
         return Deferred.fromCoroutine(self._mark(marks))

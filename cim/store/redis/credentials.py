@@ -24,6 +24,7 @@ from cim.store.redis.groups import RedisGroups
 from cim.store.redis.keys import Key
 from cim.store.redis.names import account_key, form_key, form_value, ids_of
 from cim.store.redis.people import People, member_of
+from cim.store.redis.pushes import RedisPushes
 from cim.store.redis.reports import RedisReports
 from cim.store.redis.sanctions import held, record
 from cim.store.rules.sanctions import sanction
@@ -43,6 +44,9 @@ _OF_USER = (
     Key.RESET,
     Key.PAGES,
     Key.TOKENS,
+    Key.MUTES,
+    Key.PUSHES,
+    Key.NOTIFIED,
 )
 
 
@@ -59,6 +63,7 @@ class RedisCredentials:
         groups: RedisGroups,
         externals: RedisExternalIds,
         reports: RedisReports,
+        pushes: RedisPushes,
     ) -> None:
         self._connection = connection
         self._clock = connection.clock
@@ -68,6 +73,7 @@ class RedisCredentials:
         self._groups = groups
         self._externals = externals
         self._reports = reports
+        self._pushes = pushes
 
     def credential(self, user: int) -> Deferred[Credential | None]:
         """See ICredentials."""
@@ -171,6 +177,7 @@ class RedisCredentials:
         await self._groups.leave_all(user)
         await self._groups.lift_all(user)
         await self._reports.forget(user)
+        await self._pushes.unregister_device(user, None)
         blocked = await self._connection.command("blocked", "HKEYS", Key.BLOCKED.of(user))
         await self._connection.commands("unblock", *(("HDEL", Key.BLOCKERS.of(int(one)), user) for one in blocked))
 

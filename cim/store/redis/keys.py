@@ -68,6 +68,10 @@ class Key(StrEnum):
     REPORTS_CLOSED = "cim:reports-closed"
     REPORTS_BY = "cim:reports-by:"
     REPORTS_ABOUT = "cim:reports-about:"
+    MUTES = "cim:mu:"
+    PUSHES = "cim:p:"
+    PUSH_OWNER = "cim:po:"
+    NOTIFIED = "cim:pn:"
 
     def of(self, tag: object) -> str:
         """Return the name of the key with a tag."""

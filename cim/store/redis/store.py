@@ -26,9 +26,11 @@ from cim.store.redis.groups import RedisGroups
 from cim.store.redis.invitation_codes import RedisInvitationCodes
 from cim.store.redis.invitations import RedisInvitations
 from cim.store.redis.muted_users import RedisMutedUsers
+from cim.store.redis.mutes import RedisMutes
 from cim.store.redis.names import NameForms
 from cim.store.redis.page_logins import RedisPageLogins
 from cim.store.redis.people import People
+from cim.store.redis.pushes import RedisPushes
 from cim.store.redis.reports import RedisReports
 from cim.store.redis.reset_codes import RedisResetCodes
 from cim.store.redis.schema import RedisSchema
@@ -84,12 +86,21 @@ class RedisStore(Service):
         self.blocks = RedisBlocks(connection, changing)
         self.muted_users = RedisMutedUsers(connection, changing)
         self.reports = RedisReports(connection, changing)
+        self.mutes = RedisMutes(connection, changing)
+        self.pushes = RedisPushes(connection, changing)
         self.invitation_codes = RedisInvitationCodes(connection, changing)
         self.reset_codes = RedisResetCodes(connection, changing)
         self.page_logins = RedisPageLogins(connection, changing)
         self.user_tokens = RedisUserTokens(changing)
         self.credentials = RedisCredentials(
-            connection, changing, self.accounts, people, self.groups, self.external_ids, self.reports
+            connection,
+            changing,
+            self.accounts,
+            people,
+            self.groups,
+            self.external_ids,
+            self.reports,
+            self.pushes,
         )
 
     def startService(self) -> None:

@@ -75,7 +75,7 @@ def _accounts(connection: sqlite3.Connection) -> Iterator[str]:
         if highest is not None and (given is None or given < highest):
             yield f"{kind} {highest} has a higher id than the last that was given to one, {given or 0}"
     of_users = dict.fromkeys(
-        ("member", "block", "invitation", "stored", "talk_mute", "talk_ban", "muted_user"), "user"
+        ("member", "block", "mute", "invitation", "stored", "talk_mute", "talk_ban", "muted_user"), "user"
     ) | {"report": "reporter"}
     for table, column in of_users.items():
         for (user,) in connection.execute(

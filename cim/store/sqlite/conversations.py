@@ -222,6 +222,20 @@ class SqliteConversations:
 
         return self._sqlite.read("heads", work).addCallback(read)
 
+    def reached(self, conversation: str, devices: Mapping[int, Collection[str]]) -> Deferred[Mapping[int, str]]:
+        """See IConversations."""
+        void = self._clock.now() - self._retention.device_ms
+
+        def work(connection: sqlite3.Connection) -> dict[int, str]:
+            id, _ = _conversation(connection, conversation)
+            farthest: dict[int, str] = {}
+            for user, names in devices.items():
+                held = [_received(connection, _device(connection, user, name, void)[0], id) for name in names]
+                farthest[user] = positions.text(max([*held, _reader(connection, id, user)[1]]))
+            return farthest
+
+        return self._sqlite.read("reached", work)
+
     def mark(self, marks: Sequence[Mark]) -> Deferred[list[str]]:
         """See IConversations."""
         now = self._clock.now()

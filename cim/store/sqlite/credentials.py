@@ -160,6 +160,7 @@ class SqliteCredentials:
             connection.execute("UPDATE conversation SET low = 0 WHERE low = ?", (user,))
             connection.execute("UPDATE conversation SET high = 0 WHERE high = ?", (user,))
             connection.execute("DELETE FROM block WHERE user = ?", (user,))
+            connection.execute("DELETE FROM mute WHERE user = ?", (user,))
             connection.execute("DELETE FROM invitation WHERE user = ?", (user,))
             connection.execute("DELETE FROM stored WHERE user = ?", (user,))
             lift_all(connection, "user", user)

@@ -26,7 +26,9 @@ from cim.store.sqlite.groups import SqliteGroups
 from cim.store.sqlite.invitation_codes import SqliteInvitationCodes
 from cim.store.sqlite.invitations import SqliteInvitations
 from cim.store.sqlite.muted_users import SqliteMutedUsers
+from cim.store.sqlite.mutes import SqliteMutes
 from cim.store.sqlite.page_logins import SqlitePageLogins
+from cim.store.sqlite.pushes import SqlitePushes
 from cim.store.sqlite.reports import SqliteReports
 from cim.store.sqlite.reset_codes import SqliteResetCodes
 from cim.store.sqlite.sessions import LocalSessions
@@ -72,6 +74,8 @@ class SqliteStore(Service):
         self.blocks = SqliteBlocks(self._threads)
         self.muted_users = SqliteMutedUsers(self._threads, now)
         self.reports = SqliteReports(self._threads, now)
+        self.mutes = SqliteMutes(self._threads, now)
+        self.pushes = SqlitePushes(self._threads, now)
         self.credentials = SqliteCredentials(self._threads, now)
         self.invitation_codes = SqliteInvitationCodes(self._threads, now)
         self.reset_codes = SqliteResetCodes(self._threads, now)

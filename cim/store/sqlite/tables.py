@@ -265,6 +265,20 @@ _DOORS = (
         UNIQUE (reporter, conversation, position)) STRICT""",
     "CREATE INDEX report_by_sender ON report (sender)",
     "CREATE INDEX report_by_closing ON report (closed > 0, id)",
+    # Until when a user mutes a conversation, ms since 1970.
+    """CREATE TABLE mute (
+        user INTEGER NOT NULL, conversation TEXT NOT NULL, until INTEGER NOT NULL,
+        PRIMARY KEY (user, conversation)) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX mute_of_conversation ON mute (conversation)",
+    # Where users are notified; an address is one user's. When they were made or renewed, ms since 1970.
+    """CREATE TABLE push (
+        id TEXT PRIMARY KEY, user INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE, kind TEXT NOT NULL,
+        address TEXT NOT NULL, device TEXT NOT NULL, keys TEXT NOT NULL, at INTEGER NOT NULL) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX push_of_user ON push (user)",
+    # Of what they were notified and have not read since, and when, ms since 1970.
+    """CREATE TABLE notified (
+        user INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE, conversation TEXT NOT NULL,
+        at INTEGER NOT NULL, PRIMARY KEY (user, conversation)) STRICT, WITHOUT ROWID""",
 )
 
 

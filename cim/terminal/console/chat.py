@@ -24,6 +24,7 @@ from cim.client.values import (
     Kind,
     Members,
     Message,
+    Mute,
     Presence,
     Receipt,
     Removed,
@@ -388,6 +389,11 @@ class Chat(AddressBook):
         }.get(removed.what, f"{by} removed you from {title}")
         self.screen.show([[("warn", f"      {said}")]])
         self.screen.refresh()
+
+    def muted(self, client: Client, mute: Mute) -> None:
+        """See IListener."""
+        what = "is muted now" if mute.until else "is no longer muted"
+        self.screen.show([[("dim", f"      {self.title_of(mute.conversation)} {what}")]])
 
     def state(self, client: Client, state: State, reason: str) -> None:
         """See IListener."""

@@ -64,6 +64,7 @@ def all_commands() -> list[Any]:
         group_commands,
         message_commands,
         moderation_commands,
+        mute_commands,
     )
 
     for former, name in FORMER_NAMES.items():
@@ -74,5 +75,6 @@ def all_commands() -> list[Any]:
         *group_commands.COMMANDS,
         *moderation_commands.COMMANDS,
         *block_commands.COMMANDS,
+        *mute_commands.COMMANDS,
         *getPlugins(ICommand),
     ]

@@ -83,6 +83,8 @@ class APICase(HTTPCase):
     #: Decides on what people say and call themselves.
     message_policy = None
     directory = PREFIX
+    #: How users are notified.
+    push = None
 
     tracer = None
 
@@ -92,6 +94,7 @@ class APICase(HTTPCase):
             routes=self.routes,
             policy=self.policy,
             guests=self.guests,
+            push=self.push,
             message_policy=self.message_policy,
             tracer=self.tracer,
         )

@@ -547,6 +547,8 @@ class TokenTests(APICase):
             ("DELETE", "/v1/groups/{id}"): (f"/v1/groups/{group}", None),
             ("PUT", "/v1/blocks/{user}"): (f"/v1/blocks/{bob.id}", None),
             ("DELETE", "/v1/blocks/{user}"): (f"/v1/blocks/{bob.id}", None),
+            ("PUT", "/v1/pushes"): ("", {"kind": "webpush", "address": "https://x/", "device": "phone"}),
+            ("DELETE", "/v1/pushes/{id}"): (f"/v1/pushes/{'0' * 32}", None),
         }
         of_users = {
             (method.upper(), path)

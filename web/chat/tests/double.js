@@ -129,6 +129,7 @@ export class Double {
       role: '',
       muted: null,
       groupMuted: null,
+      mutedUntil: 0,
       ...talk,
     });
     if (talk.user) this.users.set(talk.user, { id: talk.user, name: talk.title ?? '' });
@@ -342,6 +343,17 @@ export class Double {
   /** @param {number} user */
   async unblock(user) {
     this.#blocked = this.#blocked.filter((one) => one.id !== user);
+  }
+
+  /** @param {string} conversation */
+  async muteTalk(conversation, until = Infinity) {
+    const talk = /** @type {Talk} */ (this.#talks.get(conversation));
+    this.#talks.set(conversation, { ...talk, mutedUntil: until });
+    this.tell('talk', this.#talks.get(conversation));
+  }
+  /** @param {string} conversation */
+  async unmuteTalk(conversation) {
+    await this.muteTalk(conversation, 0);
   }
 
   /** @param {{ name: string, open?: boolean, history?: boolean }} group */

@@ -635,3 +635,32 @@ test('a second user in the same browser sees nothing of the first', async () => 
   assert.equal(await bob.client.draft('g:0'), '');
   assert.deepEqual([alice.client.me, alice.client.state.name, alice.client.state.code], [null, 'ended', 'logged-out']);
 });
+
+test('a mute holds on all devices, and is learnt with each session', async () => {
+  const { system, clock, alice, bob } = await two();
+  const phone = await online(system, 'bob', new Browser(system));
+  const both = [bob, phone];
+  await alice.client.send(TALK, 'hello');
+  await clock.advance(100);
+  const until = (conversation = TALK) =>
+    both.map(({ client }) => client.talks.find((talk) => talk.conversation === conversation)?.mutedUntil);
+  assert.deepEqual(until(), [0, 0]);
+  const muting = bob.client.muteTalk(TALK, 1_795_440_000_000);
+  await clock.advance(100);
+  await muting;
+  assert.deepEqual(until(), [1_795_440_000_000, 1_795_440_000_000]);
+  const unmuting = phone.client.unmuteTalk(TALK);
+  await clock.advance(100);
+  await unmuting;
+  assert.deepEqual(until(), [0, 0]);
+  // Meanwhile they are not there, and hear of nothing; a talk that begins later is muted from the first.
+  system.mute(101, TALK, 9_007_199_254_740_991);
+  system.mute(101, 'p:101:102', 7);
+  for (const { socket } of [...system.live]) socket.end();
+  await clock.advance(20_000);
+  assert.deepEqual(until(), [9_007_199_254_740_991, 9_007_199_254_740_991]);
+  const carol = await online(system, 'carol');
+  await carol.client.send('p:101:102', 'hello');
+  await clock.advance(100);
+  assert.deepEqual(until('p:101:102'), [7, 7]);
+});

@@ -96,6 +96,8 @@ export class FakeSocket {
 }
 
 export class System {
+  /** Until when who mutes what. @type {Map<string, number>} */
+  mutes = new Map();
   clock = new Clock();
   /** @type {{ id: number, name: string, password: string }[]} */
   users = [];
@@ -172,6 +174,12 @@ export class System {
     return found.socket;
   }
 
+  /** @param {number} user @param {string} conversation @param {number} until */
+  mute(user, conversation, until) {
+    if (until) this.mutes.set(`${user} ${conversation}`, until);
+    else this.mutes.delete(`${user} ${conversation}`);
+  }
+
   // HTTP
 
   /** @param {import('../ports.js').Request} request
@@ -221,6 +229,18 @@ export class System {
     if (call === 'GET /v1/conversations') {
       const list = [...this.logs.keys()].filter((name) => name !== 'g:0' && this.isIn(name, user));
       return [200, { conversations: list.map((name) => ({ ...this.head(name, user, ' '), active: 1 })), more: null }];
+    }
+    if (call === 'GET /v1/mutes') {
+      const muted = [...this.mutes].filter(([key]) => key.startsWith(`${user} `));
+      return [200, { conversations: muted.map(([key, until]) => ({ conversation: key.split(' ')[1], until })) }];
+    }
+    const mute = /^(PUT|DELETE) \/v1\/conversations\/(.*)\/mute$/.exec(call);
+    if (mute) {
+      const until = mute[1] === 'PUT' ? (said.until ?? Number.MAX_SAFE_INTEGER) : 0;
+      this.mute(user, mute[2], until);
+      const packet = { muted: { conversation: mute[2], ...(until && { until: String(until) }) } };
+      for (const one of this.live) if (one.user === user) one.socket.say(packet);
+      return [204, null];
     }
     if (call === 'GET /v1/groups') {
       const mine = [...this.groups.values()].filter(({ members }) => members.has(user));

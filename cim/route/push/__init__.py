@@ -1,0 +1,1 @@
+"""Notifies users of messages that no session of theirs took (docs/push.md)."""
