@@ -781,6 +781,9 @@ class IFollowers(Interface):
         :param position: up to where it has all from now on; empty for the end, None for where it is
         """
 
+    def place(name: str, conversation: str) -> Deferred[Followed | None]:
+        """Return where a follower is in a conversation; None if nothing waits for it there."""
+
     def following(name: str) -> Deferred[Following]:
         """Return how a follower fares."""
 

@@ -29,6 +29,7 @@ ROOMS = {
         ("guests",),
         ("front",),
         ("policy",),
+        ("events",),
         ("service",),
         ("http",),
         ("console",),

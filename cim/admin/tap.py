@@ -20,6 +20,7 @@ from cim.admin.key import Key, MetricsKey
 from cim.admin.printing import Printing
 from cim.admin.status import Kick, Sessions, Status
 from cim.admin.users import Users
+from cim.admin.webhooks import Webhooks
 from cim.daemon.clock import monotonic_reactor
 from cim.errors import CIMError, InvalidField
 
@@ -34,6 +35,7 @@ class Admin(Group):
         ["kick", None, Kick, "End the sessions of a user."],
         ["users", None, Users, "Accounts and their passwords."],
         ["groups", None, Groups, "Any group, whoever is in it."],
+        ["webhooks", None, Webhooks, "How webhooks fare, and how they go on."],
         ["invite", None, Invite, "Make an invitation, with which accounts can be made."],
         ["invitations", None, Invitations, "List the invitations."],
         ["revoke", None, Revoke, "Revoke an invitation."],

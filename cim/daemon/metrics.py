@@ -97,6 +97,7 @@ class Metrics:
         self._refused: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
         self._pushes: Counter[tuple[str, str]] = Counter()
+        self._webhooks: Counter[tuple[str, str]] = Counter()
         self._requests: Counter[tuple[str, str, int]] = Counter()
         self._http = Distributions(LATENCY_BOUNDS)
         self._deliveries = Distributions(LATENCY_BOUNDS)
@@ -122,6 +123,11 @@ class Metrics:
     def pushed(self, kind: str, outcome: str) -> None:
         """Count a notification that a pusher of a kind was given, by what became of it."""
         self._pushes[kind, outcome] += 1
+
+    def webhook(self, name: str, outcome: str) -> None:
+        """Count an event for a webhook, by what the operator calls that, and by what became of it: `sent`, `failed`
+        (which of the logs are sent again) or `dropped`."""
+        self._webhooks[name, outcome] += 1
 
     def link_batch(self, direction: str, items: int, size: int) -> None:
         """Count a batch of `items` items and `size` bytes on a link; `direction` is `in` or `out`."""
@@ -247,6 +253,11 @@ class Metrics:
         for outcome, count in self._pushes.items():
             pushes.add_metric(outcome, count)
         yield pushes
+
+        webhooks = CounterMetricFamily("cim_webhook_events", "Events for webhooks.", labels=("webhook", "outcome"))
+        for of_webhook, count in self._webhooks.items():
+            webhooks.add_metric(of_webhook, count)
+        yield webhooks
 
         requests = CounterMetricFamily(
             "cim_http_requests", "HTTP requests answered.", labels=("method", "path", "status")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from cim.daemon.config import one_of, positive_int
@@ -14,6 +14,7 @@ from cim.keys import derive_key
 from cim.limits import Limit, count, limit
 from cim.model import LoginPolicy, Retention
 from cim.nodes import host_and_ports
+from cim.route.events.webhook import webhook_of
 from cim.route.front.rates import RATE_LIMITS
 from cim.route.guests.door import LOOPBACK, OPTION, PUBLIC
 from cim.route.http.api import Settings
@@ -34,6 +35,8 @@ LIMITS = {**MESSAGE_LIMITS, **RATE_LIMITS, **PASSWORD_LIMITS}
 
 class RouteRules:
     """Adds the options about users; for a class that also has `--origins` and `--secret-file`."""
+
+    tables: ClassVar[Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {"webhook": webhook_of}
 
     optParameters = [
         SELECT,

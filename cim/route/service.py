@@ -14,6 +14,8 @@ from cim.interfaces import ROUTES, SERVERS, IMessagePolicy, IRegistry, IServerSe
 from cim.limits import Limit, defaults
 from cim.model import GUEST, Health, LoginPolicy
 from cim.nodes import RouteAddress
+from cim.route.events.sources import SessionEvents, reads
+from cim.route.events.webhooks import Webhooks
 from cim.route.front.downlink import Downlink
 from cim.route.front.login import Logins
 from cim.route.front.lost_accounts import LostAccounts
@@ -64,6 +66,7 @@ class Route:
     :param limits: limits of messages, and of addresses and users, by name; the defaults where omitted
     :param push: how users are notified of messages that no session took; None for not at all
     :param guests: whether guests are served, and why (see GuestDoor)
+    :param webhooks: is told what happens
     :param message_policy: decides on what people say and call themselves
     :param tracer: None if nothing is traced
     """
@@ -85,6 +88,7 @@ class Route:
         limits: Mapping[str, Limit] | None = None,
         guests: tuple[bool | None, str] = (True, OPTION),
         push: PushRules | None = None,
+        webhooks: Webhooks | None = None,
         message_policy: IMessagePolicy | None = None,
         tracer: Tracer | None = None,
     ) -> None:
@@ -239,6 +243,19 @@ class Route:
         store.on_reconnect(self.recorder.rewrite)
         store.on_reconnect(upstream_sessions.forget)
         store.on_reconnect(self.door.look_again)
+        self.webhooks = webhooks
+        if webhooks is not None:
+            self._tell(webhooks)
+
+    def _tell(self, webhooks: Webhooks) -> None:
+        """Have webhooks hear of what they want."""
+        self.facts.append(webhooks.facts)
+        self.sending.on_stored.append(webhooks.stored)
+        wanted = webhooks.wanted
+        if any(type.startswith(("session.", "user.")) for type in wanted):
+            SessionEvents(self.presence, webhooks.tell)
+        if "receipt.read" in wanted:
+            self.receipts.on_read.append(reads(webhooks.tell))
 
     def _epoch_began(self) -> int:
         """Return when the store's epoch began in its steady time, of which a clock that jumped ahead is ahead."""

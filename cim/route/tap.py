@@ -30,7 +30,7 @@ from cim.daemon.skew import ClockSkews
 from cim.daemon.tracing import Tracer
 from cim.errors import InvalidField
 from cim.ids import token
-from cim.interfaces import ROUTES, IMessagePolicy, IServerSelection
+from cim.interfaces import ROUTES, IMessagePolicy, IServerSelection, IStore
 from cim.keys import NO_SECRET, derive_key, read_secret
 from cim.link.options import CAUTION, LinkOptions, accepts_unsealed
 from cim.link.tcp import LinkAcceptor
@@ -43,6 +43,9 @@ from cim.plain import quoted
 from cim.registry.options import RegistryOptions, chosen_registry
 from cim.route.console.options import check_console, console_hosts
 from cim.route.console.site import console_calls
+from cim.route.events.sources import ACCOUNTS, ToldCredentials
+from cim.route.events.webhook import check_webhooks
+from cim.route.events.webhooks import Webhooks
 from cim.route.http.api import Settings, about, api_resource, document, v1_of
 from cim.route.http.passwords import Passwords, PasswordThreads, strong_hasher
 from cim.route.http.upstream import UpstreamAPI, guests_only
@@ -169,8 +172,47 @@ def add_engine(root: DaemonRoot, route: Route) -> None:
     root.add(route.entries, stop_timeout=3.0)
     root.add(route.grouping)
     root.add(route.store_watch)
+    if route.webhooks is not None:
+        root.add(route.webhooks, stop_timeout=3.0)
     root.add(route.lost_accounts)
     root.add(route.bursts)
+
+
+def webhooks_of(
+    options: Any, store: IStore, reactor: Any, metrics: Metrics, root: DaemonRoot, tracer: Tracer | None
+) -> Webhooks | None:
+    """Return the part that sends to the webhooks that options name; None if they name none.
+
+    :param tracer: traces what is sent
+    :raises UsageError: there can be no such webhooks
+    """
+    webhooks, guard = options.get("webhook") or (), guard_of(options)
+    if not webhooks:
+        return None
+    try:
+        check_webhooks(webhooks)
+        for webhook in webhooks:
+            check_url(webhook.url)
+    except (ValueError, InvalidField) as error:
+        raise UsageError(f"[[webhook]]: {error}")
+    # Each has one of its own, so that none waits for another's names and turns.
+    outgoing = {webhook: Outgoing(reactor, guard, per_host=webhook.at_once + 1, tracer=tracer) for webhook in webhooks}
+    for webhook, one in outgoing.items():
+        root.add(Stopping(f"connections to webhook {webhook.name}", one.close))
+    made = Webhooks(
+        webhooks,
+        requests=lambda webhook: outgoing[webhook].request,
+        store=store,
+        clock=reactor,
+        time_of_day=time_of_day,
+        new_id=lambda: token(os.urandom),
+        random=random.random,
+        metrics=metrics,
+    )
+    if not made.wanted.isdisjoint(ACCOUNTS):
+        # Whoever makes and deletes accounts does so by the store.
+        store.credentials = ToldCredentials(store.credentials, made.tell)
+    return made
 
 
 def _http_bounds(options: Any) -> Bounds:
@@ -322,6 +364,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     calls = JSONCalls(reactor)
     tracer = traced_by(root, options, reactor, metrics, own.name, options["store"])
     policies = message_policy_of(options, reactor, metrics, root, tracer)
+    webhooks = webhooks_of(options, store, reactor, metrics, root, tracer)
     push_services = Outgoing(reactor, guard_of(options))
     push = push_rules_of(options, push_services, partial(check_url, https=True))
     settings = evolve(settings, push=push.told())
@@ -342,6 +385,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         message_policy=policies,
         tracer=tracer,
         push=push,
+        webhooks=webhooks,
     )
     if policies is not None:
         route.facts.append(policies.facts)

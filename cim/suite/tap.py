@@ -53,7 +53,7 @@ from cim.route.policy.options import PolicyOptions
 from cim.route.push.options import PushOptions, push_rules_of
 from cim.route.push.web_push import new_key
 from cim.route.service import Route
-from cim.route.tap import add_engine, add_route, message_policy_of, selection
+from cim.route.tap import add_engine, add_route, message_policy_of, selection, webhooks_of
 from cim.server.edge.http_api import ServerAPI
 from cim.server.edge.http_socket import HTTPSockets
 from cim.server.edge.websocket_options import WebSocketOptions, tls_name, websocket_url
@@ -293,6 +293,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     route_address = RouteAddress(host, http, port_of(options["http"], "http"))
     calls = JSONCalls(reactor)
     tracer = traced_by(root, options, reactor, metrics, own.name, "sqlite")
+    webhooks = webhooks_of(options, store, reactor, metrics, root, tracer)
     push_services = Outgoing(reactor, guard_of(options))
     push = push_rules_of(options, push_services, partial(check_url, https=True))
     settings = evolve(settings, push=push.told())
@@ -326,6 +327,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         message_policy=policies,
         tracer=tracer,
         push=push,
+        webhooks=webhooks,
     )
     if policies is not None:
         route.facts.append(policies.facts)

@@ -24,6 +24,8 @@ class NativeCase(SynchronousTestCase):
     message_limits: ClassVar[dict[str, Limit]] = {}
     #: Decides on messages.
     message_policy = None
+    #: Makes the webhooks of a route.
+    webhooks = staticmethod(lambda cluster: None)
 
     #: What traces.
     tracer = None
@@ -37,6 +39,7 @@ class NativeCase(SynchronousTestCase):
             message_limits=self.message_limits,
             message_policy=self.message_policy,
             tracer=self.tracer,
+            webhooks=self.webhooks,
         )
         self.alice, self.bob, self.carol = (self.cluster.account(name) for name in ("alice", "bob", "carol"))
         self.conversation = conversations.private(self.alice.id, self.bob.id)

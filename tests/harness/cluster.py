@@ -21,6 +21,7 @@ from cim.link.memory import MemoryLink, connect
 from cim.model import Account, LinkPeer, LoginPolicy, Retention
 from cim.nodes import NodeData, RouteAddress, ServerAddress
 from cim.registry.memory import MemoryRegistry
+from cim.route.events.webhooks import Webhooks
 from cim.route.front.login import Admission
 from cim.route.guests.door import OPTION
 from cim.route.messages.limits import MESSAGE_LIMITS
@@ -114,6 +115,7 @@ class Cluster:
     :param guests: whether guests are served, and why, at routes that are started from now on
     :param message_policy: decides on what people say and call themselves
     :param tracer: that of all servers and routes
+    :param webhooks: makes those of a route
     :ivar clock: the reactor and clock; use `turn` to run what is due now
     """
 
@@ -133,6 +135,7 @@ class Cluster:
         message_policy: Any = None,
         tracer: Tracer | None = None,
         push: PushRules | None = None,
+        webhooks: Callable[[Cluster], Webhooks | None] = lambda cluster: None,
     ) -> None:
         self._tracer = tracer
         self.link_version = link_version
@@ -156,6 +159,7 @@ class Cluster:
         self._policy = policy
         self._push = push
         self._message_policy = message_policy
+        self._webhooks = webhooks
         self._upstream_servers = upstream_servers
         self._message_limits = {**defaults(MESSAGE_LIMITS), **(message_limits or {})}
         self._selection = selection if selection is not None else RoundRobin()
@@ -223,6 +227,7 @@ class Cluster:
             push=self._push,
             message_policy=self._message_policy,
             tracer=self._tracer,
+            webhooks=self._webhooks(self),
         )
         self.routes.append(route)
         route.leases.startService()
@@ -231,6 +236,8 @@ class Cluster:
         route.entries.startService()
         route.grouping.startService()
         route.store_watch.startService()
+        if route.webhooks is not None:
+            route.webhooks.startService()
         self.registry.watch("cim", route.directory.listed)
         self.registry.watch("cim-route", route.routes.update)
         for server in self.servers:

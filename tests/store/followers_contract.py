@@ -181,6 +181,18 @@ class FollowersContract(Conversing):
         self.assertEqual(await self.followers.resume("hook", TALK), 0)
         self.assertEqual(await self.followers.resume("hook", "p:7:8"), 0)
 
+    async def test_where_it_is(self):
+        await self.begin()
+        self.assertIsNone(await self.followers.place("hook", TALK))
+        [one] = await self.say("one")
+        given = (await self.follow())[TALK]
+        self.assertEqual(await self.followers.place("hook", TALK), given)
+        await self.settle(given, one)
+        await self.say("two")
+        await self.fail((await self.follow())[TALK])
+        found = await self.followers.place("hook", TALK)
+        self.assertEqual((found.position, found.failures), (one, 1))
+
     async def test_it_goes_on_elsewhere(self):
         await self.begin()
         one, _, three = await self.say("one", "two", "three")

@@ -43,6 +43,7 @@ from cim.route.http.status import StatusAPI
 from cim.route.http.tokens import Tokens
 from cim.route.http.upstream import UpstreamAPI
 from cim.route.http.users import PREFIX, UsersAPI
+from cim.route.http.webhooks import WebhooksAPI
 from cim.route.service import Route
 from cim.web.declaring import Content, Gate, Who, calls_of, http_call
 from cim.web.envelope import Envelopes
@@ -290,6 +291,7 @@ def v1_of(
         ),
         SanctionsAPI(store=store, known=route.accounts, logins=route.logins, tokens=tokens),
         ReportsAPI(store=store.reports, reporting=route.reporting, known=route.accounts, rates=route.rates),
+        WebhooksAPI(route.webhooks, store.followers, store.conversations),
     )
     return V1(apis, tokens, pages)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 from cim.api_keys import Scope
@@ -25,6 +24,7 @@ from cim.route.messages.limits import Key
 from cim.route.messages.reading import HEADS, NO_MEMBERS, NO_REVISIONS, Reading
 from cim.route.messages.receipts import Receipts
 from cim.route.messages.sending import Outgoing, Sending
+from cim.route.messages.showing import shown
 from cim.traces import Trace
 from cim.user_tokens import UserScope
 from cim.web.declaring import Who, WithStatus, http_call
@@ -115,21 +115,7 @@ def message_shown(entry: Entry, metrics: Metrics) -> dict[str, Any] | None:
     except BadFrame:
         metrics.refused("stored-message")
         return None
-    return {
-        "position": entry.position,
-        "previous": entry.previous,
-        "sender": said.sender,
-        "sender_name": said.sender_name,
-        "sent_at": said.sent_at,
-        "client_id": said.client_id,
-        "text": said.text,
-        "data": base64.b64encode(said.data).decode(),
-        "content_type": said.content_type,
-        "kind": Kind.Name(said.kind) if said.kind in Kind.values() else "TEXT",
-        "ref": said.ref,
-        "edited": said.edited,
-        "changes": [{"what": one.what, "user": one.user, "by": one.by, "text": one.text} for one in said.changes],
-    }
+    return {"position": entry.position, "previous": entry.previous, **shown(said)}
 
 
 class MessagesAPI:

@@ -62,9 +62,9 @@ class Receipts(Service):
         self._count = 0
         self._loop = Loop("writing receipts", self._flush, clock)
         self._writes: list[_Write] = []
-        #: Called with who has read which conversation further; empty where nobody is told.
-        self.on_read: list[Callable[[int, str], object]] = []
         self.forgotten = 0
+        #: Called with the user, the conversation and the position of each Read mark that moved.
+        self.on_read: list[Callable[[int, str, str], object]] = []
 
     def __len__(self) -> int:
         return self._count
@@ -186,7 +186,7 @@ class Receipts(Service):
             # A mark never moves backwards.
             if mark.device is None and at and positions.parse(at) <= position:
                 for listener in self.on_read:
-                    listener(mark.user, mark.conversation)
+                    listener(mark.user, mark.conversation, at)
                 told = self._tell(mark.user, mark.conversation, at, origin, session)
                 telling.append(Deferred.fromCoroutine(told))
         await together(telling)

@@ -130,8 +130,8 @@ class Bursts(Service):
         if burst is not None:
             burst.add(Said(message.author.id, appended.position, appended.body))
 
-    def read(self, user: int, conversation: str) -> None:
-        """Note that a user has read a conversation further: what it was notified of goes."""
+    def read(self, user: int, conversation: str, position: str) -> None:
+        """Note that a user has read a conversation up to a position: what it was notified of goes."""
         closing = Deferred.fromCoroutine(self._close(user, conversation))
         closing.addErrback(self._failed)
 

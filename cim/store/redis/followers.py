@@ -70,6 +70,18 @@ class RedisFollowers:
             resumed += some
         return resumed
 
+    def place(self, name: str, conversation: str) -> Deferred[Followed | None]:
+        """See IFollowers."""
+
+        def read(held: bytes | None) -> Followed | None:
+            if held is None:
+                return None
+            failures, since, _, position = held.decode().split(" ")
+            return Followed(conversation, position, int(failures), int(since))
+
+        found: Deferred[bytes | None] = self._connection.command("place", "HGET", Key.FOLLOWED.of(name), conversation)
+        return found.addCallback(read)
+
     def following(self, name: str) -> Deferred[Following]:
         """See IFollowers."""
         return Deferred.fromCoroutine(self._following(name))

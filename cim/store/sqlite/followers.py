@@ -108,6 +108,16 @@ class SqliteFollowers:
 
         return self._sqlite.write("resume", work)
 
+    def place(self, name: str, conversation: str) -> Deferred[Followed | None]:
+        """See IFollowers."""
+
+        def work(connection: sqlite3.Connection) -> Followed | None:
+            query = f"SELECT epoch, n, failures, since FROM followed {_WHICH}"
+            row = connection.execute(query, (name, conversation)).fetchone()
+            return None if row is None else Followed(conversation, positions.text((row[0], row[1])), row[2], row[3])
+
+        return self._sqlite.read("place", work)
+
     def following(self, name: str) -> Deferred[Following]:
         """See IFollowers."""
         now = self._now()

@@ -82,6 +82,8 @@ class APICase(HTTPCase):
     accounts = AccountPolicy.OPEN
     #: Decides on what people say and call themselves.
     message_policy = None
+    #: Makes the webhooks of a route.
+    webhooks = staticmethod(lambda cluster: None)
     directory = PREFIX
     #: How users are notified.
     push = None
@@ -97,6 +99,7 @@ class APICase(HTTPCase):
             push=self.push,
             message_policy=self.message_policy,
             tracer=self.tracer,
+            webhooks=self.webhooks,
         )
         self.clock = self.cluster.clock
         self.metrics = self.cluster.metrics
