@@ -143,6 +143,19 @@ class Tab:
         self.until(written, f"{selector} takes a text")
         return field
 
+    def choose(self, selector, value):
+        """Choose what has this value in a list of choices."""
+        self.until(
+            lambda driver: driver.execute_script(
+                "arguments[0].value = arguments[1];"
+                "arguments[0].dispatchEvent(new Event('change', {bubbles: true}));"
+                "return true",
+                self.sees(selector),
+                value,
+            ),
+            f"{selector} can be chosen from",
+        )
+
 
 class ChatTab(Tab):
     """A tab that shows the chat, and what people do there."""

@@ -14,7 +14,7 @@ import { Notifications } from './notifications.js';
 import { pictureButton, sign } from './pictures.js';
 import { OpenTalk, titleOf } from './talk.js';
 import { Talks } from './talks.js';
-import { setLanguage, t } from './texts.js';
+import { has, setLanguage, t } from './texts.js';
 
 /**
  * @typedef {import('../cim/types.js').Client} Client
@@ -139,6 +139,7 @@ export class Chat {
     const minute = setInterval(() => {
       this.talks.schedule();
       this.#open?.timeline.schedule();
+      this.#open?.mute();
     }, 60_000);
     this.#ends.push(
       () => clearTimeout(soon),
@@ -171,11 +172,12 @@ export class Chat {
         watch();
         if (this.#open?.talk.conversation === talk.conversation) this.#open.update(talk);
       }),
-      client.on('gone', ({ conversation }) => {
+      client.on('gone', ({ conversation, what = '', by = 0 }) => {
         this.talks.schedule();
         const open = this.#open?.talk;
         if (open?.conversation !== conversation) return;
-        this.#say(t('group.gone', { title: titleOf(open) }));
+        const key = has(`group.gone.${what}`) ? `group.gone.${what}` : 'group.gone';
+        this.#say(t(key, { title: titleOf(open), by: by ? this.names.of(by) : t('operator') }));
         this.#leaveTalk();
       }),
       client.on('message', (message) => {

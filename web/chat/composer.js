@@ -45,7 +45,7 @@ export class Composer {
       'data-testid': 'composer',
       'aria-label': t('composer'),
       placeholder: t('composer'),
-      'aria-describedby': 'composer-size',
+      'aria-describedby': 'composer-size composer-muted',
       enterkeyhint: 'send',
       onkeydown: (/** @type {KeyboardEvent} */ event) => this.#key(event),
       oninput: () => this.#changed(),
@@ -57,6 +57,7 @@ export class Composer {
       'data-testid': 'too-large',
       hidden: true,
     });
+    this.muted = el('p', { id: 'composer-muted', class: 'notice warn', role: 'status', 'data-testid': 'muted', hidden: true });
     this.button = el(
       'button',
       { type: 'submit', class: 'main square', 'aria-label': t('send'), title: t('send'), 'data-testid': 'send' },
@@ -76,10 +77,19 @@ export class Composer {
     this.node = el(
       'form',
       { class: 'composer', onsubmit: (/** @type {Event} */ event) => this.#submit(event) },
+      this.muted,
       this.size,
       this.mode,
       el('div', { class: 'line' }, emoji, this.area, this.button),
     );
+    this.#changed(false);
+  }
+
+  /** Say why nothing can be sent, and keep the draft; '' if it can. @param {string} words */
+  mute(words) {
+    if (this.muted.textContent === words) return;
+    this.muted.textContent = words;
+    this.muted.hidden = !words;
     this.#changed(false);
   }
 
@@ -152,7 +162,7 @@ export class Composer {
     const tooLarge = size > MOST;
     if (tooLarge) this.size.textContent = t('too-large', { size: number(size), most: number(MOST) });
     this.size.hidden = !tooLarge;
-    this.button.disabled = tooLarge || !text.trim();
+    this.button.disabled = tooLarge || !text.trim() || !this.muted.hidden;
     // Where CSS does not let the field grow with its text.
     if (!CSS.supports('field-sizing', 'content')) this.area.rows = Math.min(8, text.split('\n', 8).length);
     if (!typed || this.#editing) return;

@@ -6,6 +6,7 @@ import { ask, busy, notice, openDialog } from './dialog.js';
 import { errorText } from './errors.js';
 import { field } from './fields.js';
 import { findPeople } from './find.js';
+import { groupControls, memberControls } from './moderation.js';
 import { sign } from './pictures.js';
 import { count, t } from './texts.js';
 
@@ -159,6 +160,15 @@ export class GroupDetails {
     );
   }
 
+  #panel = {
+    open: false,
+    done: () => this.#dialog?.close(),
+    failed: (/** @type {unknown} */ error) => this.problem.say(errorText(error)),
+  };
+
+  /** @type {import('./moderation.js').Tried} */
+  #controls = (run, again) => this.#tried(run, again);
+
   get #me() {
     return this.#client.me?.id ?? 0;
   }
@@ -185,6 +195,7 @@ export class GroupDetails {
       el('ul', { class: 'faint small' }, ...facts.map((fact) => el('li', {}, fact))),
       leads && this.#invite(),
       leads && this.#rename(group),
+      leads && groupControls(this.#client, group, role === 'owner', this.#controls, this.#panel),
       el(
         'div',
         { class: 'row' },
@@ -284,6 +295,7 @@ export class GroupDetails {
     const name = shownName(member.name || String(member.user));
     const roles =
       role === 'owner' ? this.#roles(member, name) : el('span', { class: 'faint small' }, t(`role.${member.role}`));
+    const below = !me && ROLES.indexOf(role) > ROLES.indexOf(member.role);
     const remove = async () => {
       if (await ask(t('group.remove.sure', { who: name }), t('group.remove')))
         await this.#tried(() => this.#client.remove(this.#id, member.user), true);
@@ -294,8 +306,8 @@ export class GroupDetails {
       sign(member.user, name),
       el('span', { class: 'grow' }, el('bdi', {}, name), me && el('span', { class: 'faint' }, ` (${t('you')})`)),
       roles,
-      !me &&
-        ROLES.indexOf(role) > ROLES.indexOf(member.role) &&
+      ...(below ? memberControls(this.#client, this.#id, member, this.#controls) : []),
+      below &&
         el(
           'button',
           {

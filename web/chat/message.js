@@ -5,7 +5,8 @@ import { shownName, visibleText } from '../shared/visible.js';
 import { errorText } from './errors.js';
 import { sign } from './pictures.js';
 import { beginning, onlyEmoji, parts } from './rich.js';
-import { count, number, t } from './texts.js';
+import { untilWords } from './muted.js';
+import { count, has, number, t } from './texts.js';
 import { clock } from './times.js';
 
 /**
@@ -289,14 +290,33 @@ function membersNode(message, around) {
  * @returns {string[]}
  */
 export function changeLines({ changes }, { names, me }) {
-  const lines = changes.slice(0, 10).map(({ what, user, by, text }) => {
+  const lines = changes.slice(0, 10).map((change) => {
+    const { what, user, by, text } = change;
     const values = {
-      user: user === me ? t('you') : names.of(user),
+      user: user === me ? t('you') : user ? names.of(user) : t('operator'),
       by: by === me ? t('you') : by ? names.of(by) : t('operator'),
-      text: what === 'role' ? t(`change.as.${text}`) : shownName(text),
+      text: what === 'role' ? t(`change.as.${text}`) : what === 'muted' ? untilWords(Number(text)) : shownName(text),
     };
-    return t(`change.${what}${user === me && what !== 'renamed' ? '.me' : by === me ? '.by-me' : ''}`, values);
+    return t(changeKey(change, me), values);
   });
   if (changes.length > 10) lines.push(count('change.more', changes.length - 10));
   return lines;
+}
+
+/** What happened to the group itself: `user` is who did it. */
+const OF_GROUP = new Set(['renamed', 'open', 'history', 'dissolved']);
+
+/**
+ * The text that says what happened, from where one stands.
+ * @param {Message['changes'][number]} change
+ * @param {number} me
+ */
+function changeKey({ what, user, by, text }, me) {
+  const kind =
+    what === 'open' || what === 'history'
+      ? `change.${what}.${text === 'yes' ? 'yes' : 'no'}`
+      : `change.${what}${(what === 'muted' || what === 'unmuted') && user === 0 ? '.all' : ''}`;
+  const key = `${kind}${user === me && !OF_GROUP.has(what) ? '.me' : by === me ? '.by-me' : ''}`;
+  // A later release may tell of something else.
+  return has(key) ? key : has(kind) ? kind : 'change.other';
 }

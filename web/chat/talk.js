@@ -7,6 +7,7 @@ import { Composer } from './composer.js';
 import { ask, notice } from './dialog.js';
 import { errorText } from './errors.js';
 import { leaveDraft, takeDraft } from './memory.js';
+import { mutedWords } from './muted.js';
 import { pictureButton, sign } from './pictures.js';
 import { count, t } from './texts.js';
 import { Timeline } from './timeline.js';
@@ -166,6 +167,12 @@ export class OpenTalk {
     this.talk = talk;
     this.timeline.talk(talk);
     this.#head();
+    this.mute();
+  }
+
+  /** Say that one is muted, until one is not. */
+  mute() {
+    this.composer.mute(mutedWords(this.talk));
   }
 
   /** @param {Message} message */

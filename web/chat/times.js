@@ -26,6 +26,9 @@ export const clock = (moment) => format({ hour: '2-digit', minute: '2-digit' }).
 /** Day and time in full. @param {number} moment */
 export const whole = (moment) => format({ dateStyle: 'full', timeStyle: 'medium' }).format(moment);
 
+/** Day and time in few letters. @param {number} at */
+export const moment = (at) => format({ dateStyle: 'medium', timeStyle: 'short' }).format(at);
+
 /**
  * A day: today, yesterday, or its date.
  * @param {number} moment

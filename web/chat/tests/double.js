@@ -359,8 +359,8 @@ export class Double {
   /** @param {{ name: string, open?: boolean, history?: boolean }} group */
   async makeGroup({ name, open = false, history = false }) {
     const id = 100 + this.teams.size;
-    const info = { id, name, open, history, members: 1 };
-    this.teams.set(id, { info, members: [{ user: ME.id, name: ME.name, role: 'owner' }] });
+    const info = { id, name, open, history, members: 1, muted: null };
+    this.teams.set(id, { info, members: [{ user: ME.id, name: ME.name, role: 'owner', muted: null }] });
     this.put({ conversation: `g:${id}`, group: id, title: name, role: 'owner' }, []);
     this.tell('talk', this.#talks.get(`g:${id}`));
     return info;
@@ -370,7 +370,7 @@ export class Double {
     return this.teams.get(id).info;
   }
   async groups() {
-    return [...this.teams.values()].map(({ info }) => ({ group: info, role: 'owner' }));
+    return [...this.teams.values()].map(({ info }) => ({ group: info, role: 'owner', muted: null }));
   }
   /** @param {number} id */
   async members(id) {
@@ -390,6 +390,24 @@ export class Double {
     this.tell('gone', { conversation: `g:${id}` });
   }
   async remove() {}
+  /** @param {number} id @param {any} change */
+  async editGroup(id, change) {
+    return Object.assign(this.teams.get(id).info, change);
+  }
+  async mute() {}
+  async unmute() {}
+  async ban() {}
+  async unban() {}
+  async bans() {
+    return [];
+  }
+  async changeMembers() {
+    return [];
+  }
+  /** @param {number} id */
+  async dissolve(id) {
+    await this.leave(id);
+  }
   async setRole() {}
   /** @param {number} id @param {string} name */
   async rename(id, name) {

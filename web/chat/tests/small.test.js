@@ -107,6 +107,15 @@ test('what happened in a group is said from where one stands', () => {
   assert.deepEqual(lines({ what: 'added', user: 1, by: 0, text: '' }), ['An operator added you']);
   assert.deepEqual(lines({ what: 'role', user: 2, by: 1, text: 'admin' }), ['You made user2 an admin']);
   assert.deepEqual(lines({ what: 'renamed', user: 0, by: 1, text: 'a\u200Bb' }), ['You named the group a<U+200B>b']);
+  assert.deepEqual(lines({ what: 'muted', user: 1, by: 3, text: '0' }), ['user3 muted you until an admin ends it']);
+  assert.deepEqual(lines({ what: 'muted', user: 0, by: 1, text: '0' }), ['You muted all but admins until an admin ends it']);
+  assert.deepEqual(lines({ what: 'unmuted', user: 0, by: 0, text: '' }), ['An operator let everybody write again']);
+  assert.deepEqual(lines({ what: 'open', user: 1, by: 1, text: 'yes' }), ['You let anyone join']);
+  assert.deepEqual(lines({ what: 'history', user: 3, by: 3, text: 'no' }), [
+    'user3 no longer lets new members read what was said before',
+  ]);
+  assert.deepEqual(lines({ what: 'banned', user: 2, by: 3, text: '' }), ['user3 banned user2']);
+  assert.deepEqual(lines({ what: 'something new', user: 2, by: 3, text: '' }), ['user3 changed something']);
   const many = Array.from({ length: 14 }, (_, n) => ({ what: 'left', user: n + 2, by: n + 2, text: '' }));
   assert.deepEqual(lines(...many).slice(-1), ['and 4 more changes']);
 });

@@ -32,15 +32,18 @@ test('what the page says is in the table', () => {
 });
 
 test('the table has nothing that is never said', () => {
-  const built = /^(error|state|change|mark|role|refused|timeline)\.|\.(1|n)$/;
+  const built = /^(error|state|change|mark|mute|role|refused|timeline|group\.gone)\.|\.(1|n)$/;
   for (const key of Object.keys(TEXTS)) assert.ok(built.test(key) || SOURCE.includes(`'${key}'`), key);
 });
 
 test('what can happen in a group has its sentence, whoever did it', () => {
-  for (const what of ['joined', 'accepted', 'added', 'removed', 'left', 'role']) {
+  for (const what of ['joined', 'accepted', 'added', 'removed', 'left', 'role', 'muted', 'unmuted', 'banned', 'unbanned']) {
     assert.ok(has(`change.${what}`) && has(`change.${what}.me`), what);
   }
-  for (const what of ['accepted', 'added', 'removed', 'role', 'renamed']) assert.ok(has(`change.${what}.by-me`), what);
+  const mine = ['accepted', 'added', 'removed', 'role', 'renamed', 'open.yes', 'open.no', 'history.yes', 'history.no'];
+  for (const what of [...mine, 'muted', 'unmuted', 'muted.all', 'unmuted.all', 'banned', 'unbanned', 'dissolved']) {
+    assert.ok(has(`change.${what}`) && has(`change.${what}.by-me`), what);
+  }
   for (const role of ['member', 'admin', 'owner']) assert.ok(has(`role.${role}`) && has(`change.as.${role}`), role);
 });
 
