@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from twisted.python.usage import UsageError
 
-from cim.admin.command import Group, RouteCommand, pages
+from cim.admin.command import RouteCommand, pages
 from cim.admin.naming import YES, GroupCommand, UserCommand, confirm, group_of, shown
 from cim.admin.printing import Column, Printing
 from cim.client.v1 import V1Calls, nothing
@@ -17,7 +17,7 @@ from cim.plain import printable
 _ROLES = {"member": "a member", "admin": "an admin", "owner": "an owner"}
 #: The items of a page of a list.
 PAGE = 200
-_COLUMNS = (
+GROUP_COLUMNS = (
     Column("GROUP", lambda row: f"g:{row['id']}"),
     Column("NAME"),
     Column("MEMBERS"),
@@ -36,7 +36,7 @@ class List(RouteCommand):
 
     async def call(self, v1: V1Calls, printing: Printing) -> None:
         """See RouteCommand."""
-        table = printing.table(_COLUMNS)
+        table = printing.table(GROUP_COLUMNS)
         async for page in pages(v1, "admin/groups", "groups", {}, PAGE):
             table.add(page)
 
@@ -46,7 +46,7 @@ class Show(GroupCommand):
 
     async def call(self, v1: V1Calls, printing: Printing) -> None:
         """See RouteCommand."""
-        printing.table(_COLUMNS).add([await v1.ask("GET", f"admin/groups/{self['group']}", dict)])
+        printing.table(GROUP_COLUMNS).add([await v1.ask("GET", f"admin/groups/{self['group']}", dict)])
 
 
 class Members(GroupCommand):
@@ -110,7 +110,7 @@ class Rename(RouteCommand):
     async def call(self, v1: V1Calls, printing: Printing) -> None:
         """See RouteCommand."""
         said = await v1.ask("PATCH", f"admin/groups/{self['group']}", dict, {"name": self["name"]})
-        printing.table(_COLUMNS).add([said])
+        printing.table(GROUP_COLUMNS).add([said])
 
 
 class Delete(GroupCommand):
@@ -132,19 +132,17 @@ class Delete(GroupCommand):
         printing.note(f"{what} is deleted")
 
 
-class Groups(Group):
-    """Any group, whoever is in it."""
-
-    subCommands = [
-        ["list", None, List, "List all groups."],
-        ["show", None, Show, "Show a group."],
-        ["members", None, Members, "List the members of a group."],
-        ["add", None, Add, "Make a user a member, an admin or an owner."],
-        ["remove", None, Remove, "Remove a member."],
-        ["rename", None, Rename, "Rename a group."],
-        ["delete", None, Delete, "Delete a group, with its messages."],
-    ]
-
-
 def _members(group: Mapping[str, Any]) -> str:
     return f"{group['members']} member{'s' * (group['members'] != 1)}"
+
+
+#: The commands of `cim-admin groups` about groups and their members.
+COMMANDS: Sequence[Sequence[Any]] = [
+    ["list", None, List, "List all groups."],
+    ["show", None, Show, "Show a group."],
+    ["members", None, Members, "List the members of a group."],
+    ["add", None, Add, "Make a user a member, an admin or an owner."],
+    ["remove", None, Remove, "Remove a member."],
+    ["rename", None, Rename, "Rename a group."],
+    ["delete", None, Delete, "Delete a group, with its messages."],
+]

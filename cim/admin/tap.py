@@ -14,7 +14,7 @@ from twisted.python.usage import UsageError
 from cim.admin.backup import Backup, Restore
 from cim.admin.check import Check
 from cim.admin.command import VARIABLE, Command, DataCommand, Group, RouteCommand
-from cim.admin.groups import Groups
+from cim.admin.group_moderation import Groups
 from cim.admin.invitations import Invitations, Invite, Revoke
 from cim.admin.key import Key, MetricsKey
 from cim.admin.printing import Printing

@@ -233,6 +233,26 @@ class GroupsTests(CommandCase):
         self.assertEqual(self.members(), {self.bob.id: "owner", self.alice.id: "admin"})
         self.assertIn("owner first", self.failing("groups", "remove", str(self.group), "bob"))
 
+    def test_moderation(self):
+        group, bob = str(self.group), f"bob ({self.bob.id})"
+        (row,) = self.rows("groups", "set", group, "--closed", "--history")
+        self.assertEqual((row["open"], row["history"]), (False, True))
+        self.run_command("groups", "add", group, "bob")
+        for arguments, said in (
+            (("mute", group, "bob"), f"{bob} is muted in g:{group} until somebody ends it"),
+            (("mute", group, "bob", "--minutes", "5"), f"{bob} is muted in g:{group} until 20"),
+            (("unmute", group, "bob"), f"{bob} may write in g:{group} again"),
+            (("mute-all", group), f"only admins and owners write in g:{group} until somebody ends it"),
+            (("unmute-all", group), f"all members may write in g:{group} again"),
+            (("ban", group, "bob"), f"{bob} is banned from g:{group}"),
+        ):
+            self.assertTrue(self.run_command("groups", *arguments)[1].startswith(said), arguments)
+        self.assertIn("banned", self.failing("groups", "add", group, "bob"))
+        text, _ = self.run_command("groups", "bans", group)
+        self.assertEqual(text.splitlines()[1].split()[:4], ["bob", str(self.bob.id), "an", "operator"])
+        self.run_command("groups", "unban", group, "bob")
+        self.assertIn("not banned", self.failing("groups", "unban", group, "bob"))
+
     def test_renaming_and_deleting(self):
         self.assertEqual(self.rows("groups", "rename", str(self.group), "old friends")[0]["name"], "old friends")
         self.typed("y\n")

@@ -149,6 +149,9 @@ class UsageTests(CommandCase):
             (("users", "show", "--id", "alice"), '"alice" is not an id'),
             (("users", "reset-link", "x", "--url", "chat"), "--url must be"),
             (("groups", "show", "friends"), "not an id"),
+            (("groups", "set", "7"), "give --open or --closed"),
+            (("groups", "set", "7", "--open", "--closed"), "give --open or --closed"),
+            (("groups", "mute", "7", "bob", "--minutes", "0"), "minutes"),
             (("groups", "remove", "7"), "give the id of a group and the name of a user"),
         ):
             self.assertIn(said, self.refused(*arguments, status=2), arguments)
