@@ -49,6 +49,30 @@ test('a message is written, sent, stored, and heard', async () => {
   assert.deepEqual([talk.conversation, talk.title, talk.unread, talk.last?.text], [TALK, 'alice', 1, 'hello, Bob']);
 });
 
+test('a message that a policy changed is shown as it is stored, also to whoever sent it', async () => {
+  const { system, clock, alice, bob } = await two();
+  system.changes = (text) => text.replace('damn', '****');
+  for (const text of ['hello', 'damn it', 'bye']) await alice.client.send(TALK, text);
+  await clock.advance(100);
+  assert.deepEqual(alice.texts(), ['hello', '**** it', 'bye']);
+  assert.deepEqual(bob.texts(), ['hello', '**** it', 'bye']);
+  assert.deepEqual(await alice.client.outgoing(), []);
+  const { messages } = await alice.client.page(TALK, { limit: 10 });
+  assert.deepEqual(messages.map(({ text }) => text), ['hello', '**** it', 'bye']);
+  const found = await alice.client.search('damn');
+  assert.deepEqual(found, []);
+});
+
+test('what a policy refuses is refused for good, with its reason', async () => {
+  const { system, clock, alice, bob } = await two();
+  system.refuses = ({ text }) => text === 'spam' && { code: 'refused', message: 'no advertising here' };
+  for (const text of ['one', 'spam', 'two']) await alice.client.send(TALK, text);
+  await clock.advance(100);
+  assert.deepEqual(bob.texts(), ['one', 'two']);
+  const [refused] = await alice.client.outgoing();
+  assert.deepEqual([refused.state, refused.code, refused.reason], ['refused', 'refused', 'no advertising here']);
+});
+
 test('what is received is acknowledged at most once a second, or for 100 messages', async () => {
   const { system, clock, alice, bob } = await two();
   for (let i = 0; i < 10; i += 1) {

@@ -130,6 +130,8 @@ export class System {
   loses = () => false;
   /** What a Send is answered instead of being stored. @type {(send: any) => any} */
   refuses = () => null;
+  /** What is stored in place of a text. @type {(text: string) => string} */
+  changes = (text) => text;
   /** What a request is answered instead. @type {(method: string, path: string) => [number, any] | null} */
   answers = () => null;
   #number = 0;
@@ -455,9 +457,11 @@ export class System {
     }
     const conversation = to === undefined ? `g:${group}` : `p:${Math.min(user, Number(to))}:${Math.max(user, Number(to))}`;
     const id = `${user} ${clientId}`;
-    const row = this.accepted.get(id) ?? this.store(conversation, user, { clientId, ...said }, socket);
+    const text = said.text && this.changes(said.text);
+    const row = this.accepted.get(id) ?? this.store(conversation, user, { clientId, ...said, ...(text && { text }) }, socket);
     this.accepted.set(id, row);
     const { position, previous, sentAt } = row;
+    if (text !== said.text) socket.say({ deliver: { conversation, ...row } });
     socket.say({ accepted: { clientId, conversation, position, previous, sentAt } });
   }
 }
