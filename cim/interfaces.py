@@ -358,9 +358,9 @@ class IConversations(Interface):
         - Muted if its sender is muted, unless it is a recall.
         - With `after`, it is stored only if that message of the same sender is remembered as stored (for as long as
           repetitions are), or was stored earlier in this call; otherwise OutOfOrder.
-        - A message that a policy refused (`fate`) is remembered like one that was stored, and Refused is the answer to
-          it and its repetitions, unless it was stored before. Whatever names it in `after` need not wait for it. The
-          answer to one that is only asked about is that to its repetition, or Undecided if it is none.
+        - A message that a policy refused (`fate`) is remembered in its place, as if it were stored: what names it in
+          `after` goes on. Refused is the answer to it and its repetitions, unless it was stored before. The answer to
+          one that is only asked about is that to its repetition, or Undecided if it is none.
         - A text that it refers to or recalls must exist: NotFound if it is gone, if its sender may not read it, or if
           it was recalled; Forbidden if it is not a text. The body of a repeated EDIT is blank once its text is so.
         - Muted if the sender may say nothing there, unless it recalls or repeats something.

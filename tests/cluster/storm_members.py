@@ -29,6 +29,7 @@ class Member:
         self.rules = {}
         self.shown = {}
         self.count = 0
+        self.refused = set()
         self.ping_at = 0
         self.welcomed = False
 
@@ -111,6 +112,11 @@ class Member:
                 self.show(
                     body.conversation, self.rule(body.conversation).synced(after, upto, body.more, body.reset, now)
                 )
+            elif kind == "failure" and body.code == "refused":
+                self.refused.add(body.client_id)
+                self.unanswered.pop(body.client_id, None)
+                if body.client_id in self.again:
+                    self.again.remove(body.client_id)
             elif kind == "failure" and body.client_id:
                 assert body.code in ("unavailable", "timeout", "rate-limited"), body
                 if body.client_id in self.unanswered and body.client_id not in self.again:

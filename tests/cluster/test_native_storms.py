@@ -6,10 +6,13 @@ import random
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
-from cim.errors import StoreUnavailable
+from cim.errors import StoreUnavailable, Undecided
+from cim.interfaces import IMessagePolicy
 from cim.link.handshake import HIGHEST_VERSION
 from cim.model import LoginPolicy
+from cim.policies import ALLOWED, About, changed, refused
 from cim.wire import conversations, native
 from cim.wire.cim_pb2 import MEMBERS
 from cim.wire.gap import GapPolicy
@@ -19,17 +22,48 @@ from tests.cluster.storm_members import Listener, Member
 from tests.harness.cluster import Cluster
 
 
+@implementer(IMessagePolicy)
+class Whim:
+    """A policy that decides otherwise whenever it is asked, sooner or later or not at all; it marks what it changes."""
+
+    name = "whim"
+    kinds = frozenset({About.TEXT})
+    at_once = False
+
+    def __init__(self, storm):
+        self.storm = storm
+
+    def configured(self, argument):
+        return self
+
+    def check(self, question):
+        chance = self.storm.random
+        verdict = chance.choices((ALLOWED, changed(f"{question.text}!"), refused(), None), (6, 2, 2, 1))[0]
+        answer = Deferred()
+        give = (answer.callback, verdict) if verdict is not None else (answer.errback, Undecided())
+        if chance.random() < 0.3:
+            give[0](give[1])
+        else:
+            self.storm.cluster.clock.callLater(chance.random() * 0.6, *give)
+        return answer
+
+
 class Storm:
     """A cluster, its members, and random faults.
 
     :param seed: of everything that is random
     :param versions: of the items that links speak
+    :param decided: whether a policy decides on what is said
     """
 
-    def __init__(self, seed, versions=(HIGHEST_VERSION,)):
+    def __init__(self, seed, versions=(HIGHEST_VERSION,), decided=False):
         self.random = random.Random(seed)
         self.cluster = Cluster(
-            servers=2, routes=2, policy=LoginPolicy.MANY, link_version=lambda: self.random.choice(versions)
+            servers=2,
+            routes=2,
+            policy=LoginPolicy.MANY,
+            link_version=lambda: self.random.choice(versions),
+            message_policy=Whim(self) if decided else None,
         )
         self.store = self.cluster.store.conversations
         self._append = self.store.append
@@ -244,14 +278,19 @@ class StormTests(SynchronousTestCase):
         guests = conversations.private(*sorted(listener.account.id for listener in storm.listeners))
         said[guests] = storm.log(guests)
         of_members = [text for log in said.values() for text in log if "/" in text]
-        self.assertEqual(len(of_members), sum(member.count for member in storm.members), f"seed {seed}")
+        never = set().union(*(member.refused for member in storm.members))
+        count = sum(member.count for member in storm.members) - len(never)
+        self.assertEqual(len(of_members), count, f"seed {seed}")
+        self.assertEqual(never.intersection(text.rstrip("!") for text in of_members), set(), f"seed {seed}: stored")
         self.assert_batches_are_whole_from_their_beginning(said, seed)
         self.assert_guests_got_all(storm, said, seed)
         for name, log in said.items():
             self.assertEqual(len(set(log)), len(log), f"seed {seed}: doubles in {name}")
             for member in storm.members:
                 mine = [
-                    int(text.split()[1]) for text in log if text.startswith(f"{member.account.name}/{member.device} ")
+                    int(text.rstrip("!").split()[1])
+                    for text in log
+                    if text.startswith(f"{member.account.name}/{member.device} ")
                 ]
                 self.assertEqual(mine, sorted(mine), f"seed {seed}: out of order in {name}")
                 of = conversations.parse(name)
@@ -276,7 +315,7 @@ class StormTests(SynchronousTestCase):
             calls = {}
             for text in log:
                 if "/" not in text:
-                    guest, call, number = text.split()
+                    guest, call, number = text.rstrip("!").split()
                     calls.setdefault((guest, call), []).append(int(number))
             for call, numbers in calls.items():
                 self.assertEqual(numbers, [*range(len(numbers))], f"seed {seed}: {call} in {name}")
@@ -309,3 +348,7 @@ class StormTests(SynchronousTestCase):
             self.weather(seed, versions=(1, HIGHEST_VERSION))
         for seed in range(200, 203):
             self.weather(seed, versions=(1,))
+
+    def test_under_a_policy_that_changes_its_mind(self):
+        for seed in range(300, 306):
+            self.weather(seed, decided=True)

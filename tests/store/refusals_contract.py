@@ -69,10 +69,16 @@ class RefusalsContract(Conversing):
         self.assertEqual(self.texts(await self.read()), ["b", "d", "e"])
         self.assertIsInstance(await self.append("f", after="never said"), OutOfOrder)
 
-    async def test_a_refusal_waits_for_no_predecessor(self):
+    async def test_a_refused_message_has_its_place(self):
+        """What comes behind it would overtake what is before it otherwise."""
         item = self.item("b", client_id="2", after="1")
         self.assertIsInstance(await self.decide(item, Fate.ASKED), Undecided)
+        self.assertIsInstance(await self.decide(item, Fate.REFUSED, "no"), OutOfOrder)
+        self.assertIsInstance(await self.append("c", client_id="3", after="2"), OutOfOrder)
+        await self.append("a", client_id="1")
         self.assertIsInstance(await self.decide(item, Fate.REFUSED, "no"), Refused)
+        self.assertIsInstance(await self.append("c", client_id="3", after="2"), Appended)
+        self.assertIsInstance(await self.decide(evolve(item, after="never said"), Fate.REFUSED, "no"), Refused)
 
     async def test_rights_come_first(self):
         group = (await self.store.groups.create(BOB, "group", open=True, history=True)).id

@@ -130,9 +130,10 @@ class Requests:
             if isinstance(result, Appended):
                 accepted = packed.accepted(client_id, conversation, result.position, result.sent_at, result.previous)
                 if result.changed:
-                    # It shows what was stored, and by the gap rule drops what it said itself.
+                    # By the gap rule its client shows the first, or the last if something before it is missing:
+                    # what was stored either way, not what it said itself.
                     stored = native.deliver_packet(result.body, conversation, result.position, result.previous)
-                    self._answer(link, request, (stored, accepted))
+                    self._answer(link, request, (stored, accepted, stored))
                 else:
                     link.send_packed(packed.reply(call, accepted), False)
             elif isinstance(result, OutOfOrder):

@@ -145,6 +145,10 @@ local function append(stream, i)
     local record = redis.call('GET', once)
     local answer = record and decided(record, stream, tag, total + 1, digest, role, ref, floor, version)
     if answer or muted or role == 'asked' then return answer or muted or '-undecided' end
+    -- In its place among the others, or what names it as its predecessor would overtake those before it.
+    if after ~= '' and not is_remembered(ONCE .. tag .. ':' .. sender .. ':' .. after, total + 1) then
+      return '-out-of-order'
+    end
     local refusal = table.concat({'! ', sent_at, total + 1, digest .. body}, ' ')
     redis.call('SET', once, refusal, 'PX', ONCE_SECONDS * 1000)
     stored[once] = true

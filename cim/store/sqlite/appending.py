@@ -109,6 +109,12 @@ class Appending:
             raise muted
         if item.fate is Fate.ASKED:
             raise Undecided()
+        if (
+            item.after
+            and (name, item.sender, item.after) not in stored
+            and not self._is_remembered(connection, id, total, item.sender, item.after, now)
+        ):
+            raise OutOfOrder()
         if item.fate is Fate.REFUSED:
             id = id or _begin(connection, name, people)
             reason = item.body.decode()
@@ -117,12 +123,6 @@ class Appending:
                 (id, item.sender, item.client_id, 0, 0, 0, 0, item.sent_at, total + 1, item.digest, now, reason),
             )
             raise Refused(reason)
-        if (
-            item.after
-            and (name, item.sender, item.after) not in stored
-            and not self._is_remembered(connection, id, total, item.sender, item.after, now)
-        ):
-            raise OutOfOrder()
         size, charge = len(item.body), item.charge
         log = None
         if accounted is not None and charge != Charge.NONE:
