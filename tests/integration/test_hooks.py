@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import sys
+from ipaddress import ip_network
 
 import treq
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import LoopingCall
+from twisted.trial.unittest import TestCase
 
 from cim.client.client import Client
 from cim.client.values import Password
-from cim.errors import Refused
+from cim.errors import Refused, Undecided
+from cim.outgoing.client import Outgoing
+from cim.outgoing.guard import Guard
+from cim.policies import About, Question
+from cim.route.policy.guarded import MOST, Bounds, Guarded
+from cim.route.policy.hook import Hook, HookSettings
 from tests.client.client_case import Listener
 from tests.harness.daemons import ROOT, environment, loopback
 from tests.harness.processes import free_port, private_file
@@ -130,3 +140,76 @@ class HookTests(ClusterCase):
             answer = await treq.post(hook.url, json={"text": "spam"}, headers=headers, persistent=False)
             self.assertEqual(answer.code, 401)
             await answer.content()
+
+
+class Rude(Protocol):
+    """Answers each request with some bytes, or goes on for ever."""
+
+    def dataReceived(self, data):
+        self.factory.asked += 1
+        self.transport.write(self.factory.answer)
+        if self.factory.endless:
+            self.streaming = LoopingCall(lambda: self.transport.write(b"x" * 1000))
+            self.streaming.start(0.005)
+        elif self.factory.ends:
+            self.transport.loseConnection()
+
+    def connectionLost(self, reason=connectionDone):
+        if getattr(self, "streaming", None) is not None and self.streaming.running:
+            self.streaming.stop()
+
+
+class HostileTests(TestCase):
+    """What hooks may do to whoever asks them: over real sockets, each is a failure, in time."""
+
+    timeout = 60
+
+    async def setUp(self):
+        from twisted.internet import reactor
+
+        self.reactor = reactor
+        self.factory = Factory.forProtocol(Rude)
+        self.factory.asked = 0
+        self.port = reactor.listenTCP(0, self.factory, interface="127.0.0.1")
+        self.addCleanup(self.port.stopListening)
+        outgoing = Outgoing(reactor, Guard([ip_network("127.0.0.1")]), per_host=MOST)
+        self.addCleanup(outgoing.close)
+        self.outcomes = []
+        self.url = f"http://127.0.0.1:{self.port.getHost().port}/"
+        settings = HookSettings("rude", self.url, frozenset(About), Bounds(0.3), b"s" * 32)
+        self.hook = Hook(settings, outgoing.request, lambda: "id", lambda: 1.0)
+
+    async def ask(self, answer, *, endless=False, ends=False):
+        """Ask a hook that answers so; return the outcome, and after how many seconds it was there."""
+        self.factory.answer, self.factory.endless, self.factory.ends = answer, endless, ends
+        outcomes = []
+        guarded = Guarded(self.hook, "rude", Bounds(0.3), self.reactor, lambda *counted: outcomes.append(counted[1]))
+        began = self.reactor.seconds()
+        with contextlib.suppress(Undecided):
+            await guarded.check(Question(about=About.TEXT, text="hello"))
+        return outcomes, self.reactor.seconds() - began
+
+    async def test_whatever_it_answers(self):
+        good = b'{"allow": true}'
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
+        elsewhere = b"HTTP/1.1 307 Go\r\nLocation: %b\r\nContent-Length: 0\r\n\r\n" % self.url.encode()
+        for answer, how, options in (
+            (head % len(good) + good, "allowed", {}),
+            (b"", "late", {}),
+            (head % 100 + good, "late", {}),
+            (b"HTTP/1.1 200 OK\r\n\r\n" + good, "late", {}),
+            (b"HTTP/1.1 200 OK\r\n\r\n", "late", {"endless": True}),
+            (b"HTTP/1.1 200 OK\r\nX: ", "failed", {"endless": True}),
+            (b"", "failed", {"ends": True}),
+            (b"what?\r\n\r\n", "failed", {"ends": True}),
+            (head % 100 + good, "failed", {"ends": True}),
+            (head % (1 << 30) + b"x" * (600 << 10), "failed", {}),
+            (b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", "failed", {}),
+            (elsewhere, "failed", {}),
+            (head % 4 + b"true", "failed", {}),
+        ):
+            asked = self.factory.asked
+            outcomes, seconds = await self.ask(answer, **options)
+            self.assertEqual(outcomes, [how], answer)
+            self.assertEqual(self.factory.asked, asked + 1, answer)
+            self.assertLess(seconds, 5.0)
