@@ -67,9 +67,16 @@ class Span:
 
         :param error: what it failed with
         """
+        self.answered_with(row_of(error).problem if error is not None else "")
+
+    def answered_with(self, code: str) -> None:
+        """End that of a session's message.
+
+        :param code: of the failure that a route answered with; empty for none
+        """
         if self._span.is_recording():
-            if error is not None:
-                self.fail(row_of(error).problem)
+            if code:
+                self.fail(code)
             self._span.end()
 
     def answered(self, status: int, errors: int = 500) -> None:

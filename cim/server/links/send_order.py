@@ -21,10 +21,9 @@ from attrs import define, field
 
 from cim.daemon.tracing import Span
 from cim.errors import CIMError, Unavailable
-from cim.server.links.pending import Answer, Asker, ClientRequest
+from cim.server.links.pending import Asker, ClientRequest
 from cim.traces import UNTRACED
 from cim.wire import packed
-from cim.wire.link_pb2 import Reply
 from cim.wire.native import failure_packet
 
 #: In how many conversations of one session a failed Send may hold back others.
@@ -98,21 +97,6 @@ class SendRequest(ClientRequest):
     def is_awaited(self) -> bool:
         """Whether the client is told that it failed: not if it has been repeated, or its outcome is known."""
         return self.state is FAILED or (self.state is REPEATED and self.repetition is None)
-
-    def answered(self, answer: Answer) -> None:
-        """See Pending."""
-        if self.span is not None:
-            assert isinstance(answer, Reply)
-            if answer.code:
-                self.span.fail(answer.code)
-            self.span.end()
-        super().answered(answer)
-
-    def unheard(self) -> None:
-        """End, with an answer that nobody is told."""
-        if self.span is not None:
-            self.span.end()
-        self.session.answered()
 
     def failed(self, error: CIMError) -> None:
         """See Pending."""

@@ -227,6 +227,8 @@ class Submissions:
             self._out_of_order(pending)
             return
         del self._pending[call]
+        if pending.span is not None:
+            pending.span.answered_with(answer.code)
         order = pending.order
         if answer.code not in RETRYABLE:
             order.settle(pending, not answer.code)
@@ -237,7 +239,7 @@ class Submissions:
                 pending.answered(answer)
             else:
                 # The client was told the outcome already, or will be told that of the repetition.
-                pending.unheard()
+                pending.session.answered()
         if order.waiting:
             self._order_changed(order)
 
@@ -248,7 +250,9 @@ class Submissions:
         else:
             # The client was told the outcome already, will be told that of the repetition, or is gone.
             del self._pending[send.call]
-            send.unheard()
+            send.session.answered()
+            if send.span is not None:
+                send.span.answered_with(OUT_OF_ORDER)
 
     def _fail(self, send: SendRequest, error: CIMError) -> None:
         self._pending.pop(send.call, None)
