@@ -252,6 +252,7 @@ class Append:
     :param past_blocks: whether it is stored even if its receiver blocks its sender
     :param charge: what it counts to
     :param edits: whether readers get it as the content of the text that it refers to
+    :param by_operator: whether it is an operator who recalls a text
     :param fate: REFUSED if a policy refused it, for the reason that is the body then
     :param trace: what it is traced by, if it is
     """
@@ -271,6 +272,7 @@ class Append:
     edits: bool = False
     fate: Fate = Fate.STORED
     trace: Trace = UNTRACED
+    by_operator: bool = False
 
 
 @frozen

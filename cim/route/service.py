@@ -34,6 +34,7 @@ from cim.route.messages.grouping import Grouping
 from cim.route.messages.inviting import Inviting
 from cim.route.messages.limits import MESSAGE_LIMITS, MessageLimits
 from cim.route.messages.reading import Reading
+from cim.route.messages.recalling import Recalling
 from cim.route.messages.receipts import Receipts
 from cim.route.messages.reporting import Reporting
 from cim.route.messages.sending import REVISION_SECONDS, Sending
@@ -120,7 +121,8 @@ class Route:
             clock=reactor,
             time=store.clock,
         )
-        self.erasing = Erasing(store.conversations, self.appender, self.delivery, store.clock)
+        self.recalling = Recalling(self.appender, self.delivery, store.clock)
+        self.erasing = Erasing(store.conversations, self.recalling)
         self.grouping = Grouping(
             groups=store.groups,
             store=store,

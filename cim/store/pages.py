@@ -91,7 +91,7 @@ class Found:
     """A stored message.
 
     :param recalled: whether it must still be blanked
-    :param edit: the body of its last edit
+    :param edit: the body of its last edit, or of its recall by an operator
     """
 
     position: str
@@ -105,7 +105,8 @@ def readable(found: Found) -> Entry | None:
     """Return a message as readers get it, or None if it cannot be decoded."""
     try:
         if found.recalled:
-            return Entry(found.position, found.previous, native.blank(found.body))
+            by_operator = found.edit is not None and native.parse_body(found.edit).by_operator
+            return Entry(found.position, found.previous, native.blank(found.body, by_operator=by_operator))
         if found.edit is not None:
             return Entry(found.position, found.previous, native.edited(found.body, found.edit))
         native.parse_body(found.body)

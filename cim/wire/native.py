@@ -196,11 +196,12 @@ def digest(send: Send) -> bytes:
     return hashlib.blake2b(b"".join((lengths, text, send.data, content_type, ref)), digest_size=16).digest()
 
 
-def body_of(send: Send, sender: int, sender_name: str, sent_at: int) -> bytes:
+def body_of(send: Send, sender: int, sender_name: str, sent_at: int, *, by_operator: bool = False) -> bytes:
     """Return the body to store for a Send that was checked.
 
     :param sender: the user of the session that sent it
     :param sent_at: ms since 1970
+    :param by_operator: whether it is a RECALL by an operator
     """
     if send.kind == TEXT and not send.data and not send.content_type:
         return packed.text_body(sender, sender_name, sent_at, send.client_id, send.text, send.group)
@@ -215,6 +216,7 @@ def body_of(send: Send, sender: int, sender_name: str, sent_at: int) -> bytes:
         kind=send.kind,
         ref=send.ref,
         group=send.group,
+        by_operator=by_operator,
     ).SerializeToString()
 
 
@@ -244,12 +246,15 @@ def parse_body(body: bytes) -> Deliver:
         raise BadFrame("a stored message cannot be decoded")
 
 
-def blank(body: bytes) -> bytes:
+def blank(body: bytes, *, by_operator: bool = False) -> bytes:
     """Return the body that a message has once it is recalled: its content is removed, everything else remains.
 
+    :param by_operator: whether an operator recalled it
     :raises BadFrame: when it is no body
     """
     deliver = parse_body(body)
+    if by_operator:
+        deliver.by_operator = True
     for field in ("text", "data", "content_type"):
         deliver.ClearField(field)
     return deliver.SerializeToString()

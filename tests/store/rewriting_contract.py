@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from cim.errors import InvalidField
+from cim.model import Appended
 from cim.wire import conversations, native
 from tests.store.conversing import ALICE, BOB, CAROL, TALK, Conversing
 
@@ -35,6 +38,30 @@ class RewritingContract(Conversing):
         self.assertEqual(await self.spoken(ALICE), [TALK])
         self.assertEqual(len(await self.spoken(CAROL)), 251)
         self.assertEqual(await self.spoken(9999), [])
+
+    async def test_what_an_operator_recalls(self):
+        """Readers are told so, whatever was made of it; and not of what its author recalls."""
+        for talk in (TALK, conversations.EVERYONE):
+            first, second, third = await self.say("one", "two", "three", conversation=talk)
+            edit = {"ref": first, "refers": first, "edits": True, "counts": False}
+            if talk == TALK:
+                await self.append("edited", conversation=talk, **edit)
+                await self.append("", recalls=second, counts=False)
+            options = {"counts": False, "past_blocks": True, "sender": 0, "conversation": talk}
+            recall = self.item("", recalls=first, by_operator=True, **options)
+            said = native.parse_body(recall.body)
+            said.by_operator = True
+            (done,) = await self.conversations.append([evolve(recall, body=said.SerializeToString())])
+            self.assertIsInstance(done, Appended)
+            page = await self.read(talk)
+            said = {entry.position: native.parse_body(entry.body) for entry in page.entries}
+            shown = {at: (said[at].text, said[at].edited, said[at].by_operator) for at in (first, second, third)}
+            wanted = {first: ("", False, True), second: ("", False, False), third: ("three", False, False)}
+            if talk == conversations.EVERYONE:
+                wanted[second] = ("two", False, False)
+            self.assertEqual(shown, wanted)
+            late = await self.append("late", conversation=talk, **edit)
+            self.assertNotIsInstance(late, Appended)
 
     async def test_what_somebody_said_to_everyone(self):
         """It does not count as unread."""

@@ -36,6 +36,7 @@ from cim.route.http.own_users import OwnUsersAPI
 from cim.route.http.page_logins import PageLogins
 from cim.route.http.passwords import MAX_BYTES, Passwords
 from cim.route.http.pushes import PushesAPI
+from cim.route.http.removals import RemovalsAPI
 from cim.route.http.reports import ReportsAPI
 from cim.route.http.reset_codes import ResetCodesAPI
 from cim.route.http.sanctions import SanctionsAPI
@@ -73,6 +74,7 @@ APIS = (
     ResetCodesAPI,
     SanctionsAPI,
     ReportsAPI,
+    RemovalsAPI,
 )
 _ABOUT = (
     "Accounts, messages, conversations and groups of CIM. Every error of `/v1` is an RFC 9457 problem document, "
@@ -290,6 +292,7 @@ def v1_of(
             random_bytes=random_bytes,
         ),
         SanctionsAPI(store=store, known=route.accounts, logins=route.logins, tokens=tokens),
+        RemovalsAPI(store=store.conversations, recalling=route.recalling),
         ReportsAPI(store=store.reports, reporting=route.reporting, known=route.accounts, rates=route.rates),
         WebhooksAPI(route.webhooks, store.followers, store.conversations),
     )

@@ -74,6 +74,7 @@ MESSAGE = Object(
         "ref": Position("The message that a RECALL, EDIT or REACTION refers to; else empty.", empty=True),
         "edited": Boolean("A TEXT that was edited: it has the content of its last EDIT."),
         "changes": Array(_CHANGE, "Of MEMBERS: what happened to the group."),
+        "by_operator": Boolean("A RECALL by an operator, or a TEXT that is empty because of one."),
     },
     "Message",
 )

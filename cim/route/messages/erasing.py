@@ -6,14 +6,12 @@ from collections.abc import Sequence
 
 from twisted.internet.defer import Deferred
 
-from cim.errors import CIMError, NotFound
-from cim.interfaces import IConversations, IStoreClock
-from cim.model import Append, Appended, Charge, Entry
-from cim.route.messages.appending import Appender
-from cim.route.messages.delivery import Delivery, Push
+from cim.interfaces import IConversations
+from cim.model import Entry
+from cim.route.messages.recalling import Recalling
 from cim.route.messages.together import together
 from cim.wire import conversations, native
-from cim.wire.cim_pb2 import RECALL, TEXT, Deliver, Send
+from cim.wire.cim_pb2 import TEXT, Deliver
 
 #: How many messages are read at once.
 PAGE = 500
@@ -26,11 +24,9 @@ _BETWEEN = "@"
 class Erasing:
     """Erases what users said in all conversations, some at a time."""
 
-    def __init__(self, store: IConversations, appender: Appender, delivery: Delivery, clock: IStoreClock) -> None:
+    def __init__(self, store: IConversations, recalling: Recalling) -> None:
         self._store = store
-        self._appender = appender
-        self._delivery = delivery
-        self._clock = clock
+        self._recalling = recalling
 
     async def some(self, user: int, cursor: str = "") -> tuple[int, str]:
         """Erase some of what a user said; what was erased before is left alone.
@@ -58,44 +54,12 @@ class Erasing:
         said = [(entry, body) for entry in entries if (body := native.parse_body(entry.body)).sender == user]
         left = {entry.position: blank for entry, body in said if (blank := native.anonymous(body)) != entry.body}
         if conversation != conversations.EVERYONE:
-            recalls = [self._recall(conversation, entry, body) for entry, body in said if _stands(body)]
+            recalls = [self._recalling.recall(conversation, one.position, body) for one, body in said if _stands(body)]
             # All of them wait together, so that few calls of the store take them.
             await together(map(Deferred.fromCoroutine, recalls))
         if left:
             await self._store.rewrite(conversation, left)
         return len(left)
-
-    async def _recall(self, conversation: str, entry: Entry, said: Deliver) -> None:
-        """Have a text recalled by nobody: its author may be no member any more, and has no name."""
-        # Another attempt is the same message.
-        send = Send(kind=RECALL, ref=entry.position, client_id=f"erase-{entry.position}", group=said.group)
-        now = self._clock.shown()
-        item = Append(
-            conversation,
-            0,
-            send.client_id,
-            native.digest(send),
-            native.body_of(send, said.sender, "", now),
-            now,
-            False,
-            recalls=entry.position,
-            past_blocks=True,
-            charge=Charge.NONE,
-        )
-        fate: Deferred[Appended | CIMError] = Deferred()
-        self._appender.put(item, fate.callback)
-        result = await fate
-        if isinstance(result, NotFound):
-            return  # it is gone
-        if isinstance(result, CIMError):
-            raise result
-        packet = native.deliver_packet(result.body, conversation, result.position, result.previous)
-        push = Push(packet, repeated=result.repeated, reads=entry.position if said.group else "")
-        name = conversations.parse(conversation)
-        if isinstance(name, conversations.GroupConversation):
-            self._delivery.to_group(push, name.id, result.version)
-        else:
-            self._delivery.to_users(push, (name.low, name.high))
 
 
 def _stands(said: Deliver) -> bool:

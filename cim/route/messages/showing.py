@@ -22,4 +22,5 @@ def shown(said: Deliver) -> dict[str, Any]:
         "ref": said.ref,
         "edited": said.edited,
         "changes": [{"what": one.what, "user": one.user, "by": one.by, "text": one.text} for one in said.changes],
+        "by_operator": said.by_operator,
     }

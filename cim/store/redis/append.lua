@@ -3,7 +3,7 @@
 -- ARGV: the highest number that this route has seen (epoch.lua), now (ms), messages to keep, ms to keep, messages to keep
 -- for everyone, bytes to keep, a user's quota of bytes, 1 if there is no space, by how many ms messages are dated later
 -- than they were sent (cim/store/clock.py), then for each message: sender, client_id, digest, body, sent_at, its effect
--- (`counts` as unread, `recalls`, `edits` or `refers` to a text, or none; or `asked` if only what became of it is asked,
+-- (`counts` as unread, `recalls`, `removes` as operators do, `edits` or `refers` to a text, or none; or `asked` if only what became of it is asked,
 -- or `refused` if it is, for the reason that is its body), the position of that text, the client_id of the
 -- sender's message that must be stored before it, 1 if it is stored even if its receiver blocks its sender, and the bytes
 -- that its sender's quota is to pay for, and those if it is the first of its conversation; `log` if it counts to its
@@ -64,13 +64,14 @@ local function is_remembered(once, total)
   return record and remembered(record, total) and true
 end
 
--- Returns why the text at a position cannot be revised by someone who may read what is after `floor`, or nil.
-local function unfit(stream, tag, position, floor)
+-- Returns why the text at a position cannot be revised by someone who may read what is after `floor`, or nil; `any` lets
+-- it be one that does not count as unread.
+local function unfit(stream, tag, position, floor, any)
   if not beyond(position, floor) then return '-gone' end
   local entry = redis.call('XRANGE', stream, position, position)[1]
   local named = entry and message(entry)
   if not named or now - named.w > kept_ms then return '-gone' end
-  if string.sub(named.t, 1, 1) == '-' then return '-no-text' end
+  if string.sub(named.t, 1, 1) == '-' and not any then return '-no-text' end
   if redis.call('ZSCORE', RECALLED .. tag, padded(position)) then return '-recalled' end
 end
 
@@ -117,6 +118,8 @@ local function append(stream, i)
   local sender, client_id, digest, body = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local dated = lift == 0 and ARGV[i + 4] or digits(ARGV[i + 4] + lift)
   local sent_at, role, ref, after, charge = ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], ARGV[i + 7], ARGV[i + 9]
+  local removes = role == 'removes'
+  if removes then role = 'recalls' end
   local counts = role == 'counts'
   local tag = string.sub(stream, #STREAM + 1)
   local conversation = string.sub(tag, 2, -2)
@@ -180,7 +183,7 @@ local function append(stream, i)
       if after ~= '' and not is_remembered(ONCE .. tag .. ':' .. sender .. ':' .. after, total) then
         return '-out-of-order'
       end
-      local reason = ref ~= '' and unfit(stream, tag, ref, floor)
+      local reason = ref ~= '' and unfit(stream, tag, ref, floor, everyone and removes)
       if reason and low and ARGV[i + 8] == '1' and is_blocked(low == sender and high or low, sender) then
         return '-blocked'  -- it may recall what it has said, but learns nothing
       end
@@ -251,7 +254,8 @@ local function append(stream, i)
     redis.call('ZREMRANGEBYLEX', EDITED .. tag, '[' .. text .. ' ', '(' .. text .. '!')
     if role == 'recalls' then
       redis.call('ZADD', RECALLED .. tag, 0, text)
-    else
+    end
+    if role == 'edits' or removes then
       redis.call('ZADD', EDITED .. tag, 0, text .. ' ' .. position)
     end
   end

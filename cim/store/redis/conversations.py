@@ -9,7 +9,8 @@
                                 v:<user>: what reached a device of a user without a read mark, in private conversations;
                                 bytes, held, h:<user>: what is held there (history.lua)
     cim:x:{<conversation>}      sorted set: positions of recalled messages, padded with zeros
-    cim:e:{<conversation>}      sorted set: positions of edited messages, padded likewise, with those of the last edits
+    cim:e:{<conversation>}      sorted set: positions of edited messages, padded likewise, with those of the last edits,
+                                and of what operators recalled, with those of the recalls
     cim:d:{<conversation>}:<sender>:<client_id>   the result of the append, for 24 hours: where it is, or
                                 `!` and at the end why a policy refused it
     cim:q:{<user>}              hash: all: bytes that the user's quota pays for; <day>: those of one day since 1970,
@@ -281,6 +282,8 @@ def _marks_key(user: int, device: str) -> str:
 def _role(item: Append) -> str:
     if item.fate != Fate.STORED:
         return item.fate
+    if item.by_operator:
+        return "removes"
     if item.counts or item.recalls:
         return "counts" if item.counts else "recalls"
     return "edits" if item.edits else "refers" if item.refers else ""

@@ -169,7 +169,7 @@ class Appending:
         if log is not None:
             hold(connection, log, item.sender, size, now)
         if item.recalls:
-            self._blank(connection, id, positions.parse(item.recalls))
+            self._blank(connection, id, positions.parse(item.recalls), item.by_operator)
         elif item.edits:
             edit = (id, *positions.parse(item.refers), *new)
             connection.execute("INSERT OR REPLACE INTO edit VALUES (?, ?, ?, ?, ?)", edit)
@@ -260,14 +260,14 @@ class Appending:
         if found is None or position <= floor:
             return "gone"
         counts, body = found
-        if not counts:
+        if not counts and not (item.by_operator and item.conversation == conversations.EVERYONE):
             return "no-text"
         try:
             return "recalled" if native.is_blank(body) else ""
         except BadFrame:
             return "gone"
 
-    def _blank(self, connection: sqlite3.Connection, id: int, position: positions.Position) -> None:
+    def _blank(self, connection: sqlite3.Connection, id: int, position: positions.Position, by_operator: bool) -> None:
         where = "WHERE conversation = ? AND epoch = ? AND n = ?"
         found = connection.execute(
             f"SELECT body, sender, sent_at, charge FROM message {where}", (id, *position)
@@ -276,7 +276,7 @@ class Appending:
             return
         body, sender, sent_at, charge = found
         try:
-            blank = native.blank(body)
+            blank = native.blank(body, by_operator=by_operator)
         except BadFrame:
             return
         connection.execute(f"UPDATE message SET body = ?, counts = {RECALLED} {where}", (blank, id, *position))

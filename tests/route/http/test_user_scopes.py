@@ -28,6 +28,7 @@ NEEDED = {
     "GET /v1/groups/{id}/members": READ,
     "GET /v1/invitations": READ,
     "POST /v1/messages": SEND,
+    "POST /v1/reports": SEND,
     "POST /v1/groups": GROUPS,
     "PATCH /v1/groups/{id}": GROUPS,
     "PUT /v1/groups/{id}/members/{user}": GROUPS,
