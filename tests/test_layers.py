@@ -9,9 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 TOP = Path(__file__).resolve().parent.parent
 PURE = {
-    *("addresses", "api_keys", "cache", "errors", "external_ids", "ids", "interfaces", "invitation_codes", "keys"),
-    *("limits", "model", "names", "nodes", "plain", "policies", "private_files", "reset_codes", "selection", "signed"),
-    *("standard_webhooks", "tickets", "traces", "user_tokens"),
+    *("addresses", "api_keys", "cache", "errors", "external_ids", "ids", "interfaces", "invitation_codes", "issuers"),
+    *("keys", "limits", "model", "names", "nodes", "plain", "policies", "private_files", "reset_codes", "selection"),
+    *("signed", "standard_webhooks", "strict_json", "tickets", "traces", "user_tokens"),
     "wire",
     # The names of errors and interfaces in the first releases.
     *("ecim", "icim"),
@@ -30,6 +30,7 @@ ROOMS = {
         ("front",),
         ("policy",),
         ("events",),
+        ("issuers",),
         ("service",),
         ("http",),
         ("console",),

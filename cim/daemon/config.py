@@ -89,6 +89,10 @@ def read_secret_file(path: str, option: str) -> str:
     return text
 
 
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
 class DaemonOptions(Options):
     """Options that may also come from the environment and from a file; subclasses add theirs as usual.
 
@@ -106,7 +110,8 @@ class DaemonOptions(Options):
         usually with `add`. They are lists in the file and separated by commas in the environment. A stronger source
         replaces the whole list of a weaker one.
     :cvar tables: what may stand several times in the file alone, each time as a table `[[name]]`, and how one is read,
-        given as Python values: it raises ValueError with the end of a sentence. The option is the list of what was read
+        given as Python values: it raises ValueError with the end of a sentence. The option is the list of what was
+        read. One that is `repeated`, too, may also be a list of strings
     """
 
     daemon: ClassVar[str] = ""
@@ -219,8 +224,9 @@ class DaemonOptions(Options):
         path = config or self["config"]
         if path:
             for table, key, value in self._keys(path):
-                if not table and key in self._tables:
-                    self[key] = self._read_tables(key, value, path)
+                if not table and key in self._tables and not (key in self._repeated and _texts(value)):
+                    if key not in taken:
+                        self[key] = self._read_tables(key, value, path)
                     continue
                 name = TABLES.get(table, "") + key
                 if name not in known - {"config"} or (not table and name.startswith(tuple(TABLES.values()))):

@@ -12,6 +12,7 @@ from typing import Any
 from attrs import evolve
 
 from twisted.application.service import IService
+from twisted.internet.defer import Deferred
 from twisted.logger import globalLogPublisher
 from twisted.plugin import getPlugins
 from twisted.python.usage import UsageError
@@ -28,9 +29,10 @@ from cim.daemon.root import DaemonRoot
 from cim.daemon.runtime import Exit, command, one_line_errors
 from cim.daemon.skew import ClockSkews
 from cim.daemon.tracing import Tracer
-from cim.errors import InvalidField
+from cim.errors import InvalidField, Unavailable
 from cim.ids import token
-from cim.interfaces import ROUTES, IMessagePolicy, IServerSelection, IStore
+from cim.interfaces import ROUTES, IMessagePolicy, IServerSelection, IStore, IStoreClock
+from cim.issuers.keys import MAX_BYTES, BadKeys
 from cim.keys import NO_SECRET, derive_key, read_secret
 from cim.link.options import CAUTION, LinkOptions, accepts_unsealed
 from cim.link.tcp import LinkAcceptor
@@ -49,6 +51,9 @@ from cim.route.events.webhooks import Webhooks
 from cim.route.http.api import Settings, about, api_resource, document, v1_of
 from cim.route.http.passwords import Passwords, PasswordThreads, strong_hasher
 from cim.route.http.upstream import UpstreamAPI, guests_only
+from cim.route.issuers.issuers import Issuers
+from cim.route.issuers.key_sources import FETCH_SECONDS
+from cim.route.issuers.options import IssuerOptions, issuers_of
 from cim.route.options import RouteRules, guests_of, retention_of, route_limits_of, settings_of
 from cim.route.policy.guarded import MOST, AllOf
 from cim.route.policy.hook import Hook
@@ -108,6 +113,33 @@ def message_policy_of(
     return policies_of(options, lambda: getPlugins(IMessagePolicy), hooks, reactor, metrics.policy)
 
 
+def jwt_issuers_of(options: Any, reactor: Any, clock: IStoreClock, root: DaemonRoot) -> Issuers:
+    """Return the issuers whose JWTs log users in.
+
+    :raises UsageError: options describe none that can be used
+    """
+    found = issuers_of(options)
+    outgoing = Outgoing(reactor, guard_of(options))
+    if any(issuer.url for issuer in found):
+        root.add(Stopping("connections to issuers of JWTs", outgoing.close))
+
+    async def fetch(url: str) -> bytes:
+        answer = await outgoing.request("GET", url, seconds=FETCH_SECONDS, most=MAX_BYTES, https=True)
+        if answer.status != 200:
+            raise Unavailable(f"it was answered with status {answer.status}")
+        return answer.body
+
+    try:
+        for issuer in found:
+            if issuer.url:
+                check_url(issuer.url, https=True)
+        return Issuers(found, lambda url: Deferred.fromCoroutine(fetch(url)), reactor, clock.shown)
+    except BadKeys as error:
+        raise UsageError(f"[[jwt-issuer]] {error}")
+    except InvalidField as error:
+        raise UsageError(f"[[jwt-issuer]] keys: {error.message}")
+
+
 class Options(
     RouteRules,
     PushOptions,
@@ -118,6 +150,7 @@ class Options(
     OutgoingOptions,
     PolicyOptions,
     TraceOptions,
+    IssuerOptions,
 ):
     """The options of a route."""
 
@@ -249,7 +282,9 @@ def add_route(
     route.facts.append(settings.keys.facts)
     threads = PasswordThreads(reactor)
     passwords = Passwords(threads, strong_hasher())
-    v1 = v1_of(route, passwords, settings, lambda: token(os.urandom), health=health, metrics=metrics)
+    issuers = jwt_issuers_of(options, reactor, route.store.clock, root)
+    route.facts.append(issuers.facts)
+    v1 = v1_of(route, passwords, settings, lambda: token(os.urandom), health=health, metrics=metrics, issuers=issuers)
     resource = api_resource(
         v1,
         route,

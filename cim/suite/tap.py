@@ -48,6 +48,7 @@ from cim.outgoing.options import OutgoingOptions, guard_of
 from cim.private_files import replace_private
 from cim.registry.memory import MemoryRegistry
 from cim.route.console.options import check_console
+from cim.route.issuers.options import IssuerOptions
 from cim.route.options import RouteRules, account_policy_of, guests_of, retention_of, route_limits_of, settings_of
 from cim.route.policy.options import PolicyOptions
 from cim.route.push.options import PushOptions, push_rules_of
@@ -71,7 +72,16 @@ FIRST_USES, FIRST_DAYS = 10, 7
 _EVERYWHERE = ("", "0.0.0.0", "::", "localhost")
 
 
-class Options(RouteRules, PushOptions, WebSocketOptions, ProxiesOptions, OutgoingOptions, PolicyOptions, TraceOptions):
+class Options(
+    RouteRules,
+    PushOptions,
+    WebSocketOptions,
+    ProxiesOptions,
+    OutgoingOptions,
+    PolicyOptions,
+    TraceOptions,
+    IssuerOptions,
+):
     """Options of the suite."""
 
     daemon = "suite"

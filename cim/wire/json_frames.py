@@ -13,12 +13,13 @@ import base64
 import json
 import re
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
+from cim import strict_json
 from cim.errors import BadFrame
 from cim.wire.cim_pb2 import Packet
 
@@ -51,7 +52,7 @@ def from_json(text: str) -> Packet:
     :raises BadFrame: says what is wrong with it
     """
     try:
-        loaded = _decode(text)
+        loaded = strict_json.decode(text)
     except RecursionError:
         raise BadFrame("a JSON packet is nested too deep")
     except ValueError as error:
@@ -60,18 +61,6 @@ def from_json(text: str) -> Packet:
     return parsed
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    loaded = dict(pairs)
-    if len(loaded) != len(pairs):
-        raise ValueError("a name appears twice in one object")
-    return loaded
-
-
-_decode = json.JSONDecoder(object_pairs_hook=_refuse_repeats, parse_constant=_refuse_constant).decode
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 

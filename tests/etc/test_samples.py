@@ -35,6 +35,7 @@ EXAMPLES = {
         *(
             "secret-file",
             "api-key-file",
+            "jwt-issuer",
             "console",
             "origins",
             "hosts",
@@ -50,7 +51,7 @@ EXAMPLES = {
         ),
     },
     "suite": {
-        *("api-key-file", "console", "listen", "http", "websocket"),
+        *("api-key-file", "jwt-issuer", "console", "listen", "http", "websocket"),
         *("advertise-tls", "advertise-websocket", "origins", "hosts", "trusted-proxies", "guests", "accounts"),
         "allow-outgoing",
         "message-policy",

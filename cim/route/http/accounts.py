@@ -29,6 +29,7 @@ from cim.route.http.page_logins import PageLogins, without_cookie
 from cim.route.http.passwords import Match, Passwords, Turn
 from cim.route.http.sessions import SESSIONS, end_former_sessions, with_pages
 from cim.route.http.shapes import PASSWORD, USER_ID, Device
+from cim.route.http.subjects import Subjects
 from cim.route.http.tokens import Tokens
 from cim.route.presence.directory import Directory
 from cim.tickets import TICKET_SECONDS, Ticket, make_ticket
@@ -90,6 +91,7 @@ class AccountsAPI:
     _rates: Rates
     _tokens: Tokens
     _pages: PageLogins
+    _subjects: Subjects
     _ticket_key: bytes
     _socket: str
     _new_id: Callable[[], str]
@@ -127,9 +129,10 @@ class AccountsAPI:
     ) -> Any:
         """Log in.
 
-        With a password, or with a token or the page's cookie and no password; what a bounded token gives is bounded
-        by it, in what may be done and until when. A session is reserved for 30 s at the
-        server in the answer. A name that looks like that of the account will do; the answer has the account's own.
+        With a password, or with a token or the page's cookie and no password, or with a JWT of the operator's issuer in
+        the place of a token. What a bounded token or a JWT gives may do no more, and ends with it. A session is
+        reserved for 30 s at the server in the answer. A name that looks like that of the account will do; the answer
+        has the account's own.
         403 with the code `suspended` if an operator has banned the account: `until` says when that ends, in ms since
         1970, null for never, and `reason` why.
         409 with the code `second-login` if the user has a session on another device and the login policy refuses a
@@ -139,7 +142,7 @@ class AccountsAPI:
             raise Forbidden(_NO_PAGE)
         former = caller.proven if caller.page else None
         if password is not None:
-            caller = evolve(caller, proven=None)
+            caller = evolve(caller, proven=None, jwt="")
         elif former is not None:
             # A script of the page must not get a token for the cookie, which it cannot read.
             cookie = True
@@ -147,7 +150,7 @@ class AccountsAPI:
             raise Unauthorized("log in with a name and a password")
         value = ""
         try:
-            claimed = await self._claimed(caller, name, id, password)
+            claimed = await self._claimed(caller, name, id, password) if not caller.jwt else None
             bounds = caller.proven.bounds if caller.proven is not None else None
             if bounds is not None and bounds.device:
                 if device not in (None, bounds.device):
@@ -155,7 +158,13 @@ class AccountsAPI:
                 device = bounds.device
             self._tokens.lasts(bounds)
             with ExitStack() as counted:
-                if password is None:
+                if caller.jwt:
+                    self._rates.take("address-calls", caller.address)
+                    account, credential, bounds = await self._subjects.proven(caller.jwt)
+                    _check_claimed(account, name, id)
+                    counted.enter_context(self._rates.attempt("user-logins", account.id))
+                    root = ""
+                elif password is None:
                     account, credential, root = await self._unrevoked(caller)
                     counted.enter_context(self._rates.attempt("user-logins", (account.id, root)))
                 else:
@@ -211,10 +220,8 @@ class AccountsAPI:
     async def _claimed(self, caller: Caller, name: str | None, id: int | None, password: str | None) -> Account | None:
         """Return the account that a caller says is its own, None if there is none."""
         if caller.proven is not None and password is None:
-            account = caller.account
-            if (name is not None and not look_the_same(name, account.name)) or id not in (None, account.id):
-                raise Forbidden("the token belongs to another user")
-            return account
+            _check_claimed(caller.account, name, id)
+            return caller.account
         if name is None and id is None:
             raise InvalidField("name", "or `id` must be given")
         if name is not None and id is not None:
@@ -368,3 +375,9 @@ class AccountsAPI:
             value = await self._pages.begin(caller.account, proven.device, valid_from, proven.owner, proven)
             return self._pages.answer(caller.page, value)
         return self._token(caller.account, valid_from, proven.owner, "", proven.bounds)
+
+
+def _check_claimed(account: Account, name: str | None, id: int | None) -> None:
+    """Check that a name and an id that were given with a token are those of its account."""
+    if (name is not None and not look_the_same(name, account.name)) or id not in (None, account.id):
+        raise Forbidden("the token belongs to another user")

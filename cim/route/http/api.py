@@ -9,8 +9,11 @@ from typing import Any
 
 from attrs import field, frozen
 
+from twisted.internet.defer import fail
+
 import cim
 from cim.daemon.metrics import Metrics
+from cim.errors import Unavailable
 from cim.invitation_codes import AccountPolicy
 from cim.limits import Limit, defaults
 from cim.model import Health
@@ -41,10 +44,12 @@ from cim.route.http.reports import ReportsAPI
 from cim.route.http.reset_codes import ResetCodesAPI
 from cim.route.http.sanctions import SanctionsAPI
 from cim.route.http.status import StatusAPI
+from cim.route.http.subjects import Subjects
 from cim.route.http.tokens import Tokens
 from cim.route.http.upstream import UpstreamAPI
 from cim.route.http.users import PREFIX, UsersAPI
 from cim.route.http.webhooks import WebhooksAPI
+from cim.route.issuers.issuers import Issuers
 from cim.route.service import Route
 from cim.web.declaring import Content, Gate, Who, calls_of, http_call
 from cim.web.envelope import Envelopes
@@ -151,11 +156,13 @@ class V1:
     :ivar apis: the objects with the calls, one of each of `APIS`
     :ivar tokens: checks users' tokens
     :ivar pages: checks the page's cookies
+    :ivar subjects: finds those whom operators' issuers know
     """
 
     apis: Sequence[object]
     tokens: Tokens
     pages: PageLogins
+    subjects: Subjects
 
 
 def v1_of(
@@ -167,12 +174,14 @@ def v1_of(
     health: Callable[[], Health],
     metrics: Metrics,
     random_bytes: Callable[[int], bytes] = os.urandom,
+    issuers: Issuers | None = None,
 ) -> V1:
     """Assemble the calls of `/v1` of a route.
 
     :param new_id: makes an unguessable token
     :param health: returns the health of all parts of the daemon
     :param random_bytes: returns that many random bytes, fit for secrets
+    :param issuers: operators' own; None for none
     """
     store, clock = route.store, route.reactor
     tokens = Tokens(
@@ -186,6 +195,14 @@ def v1_of(
     )
     store.on_epoch(tokens.forget_all)
     pages = PageLogins(tokens, store.page_logins, route.logins)
+    subjects = Subjects(
+        issuers=issuers or Issuers((), lambda url: fail(Unavailable()), clock, store.clock.shown),
+        store=store,
+        known=route.accounts,
+        time=store.clock,
+        policy=settings.accounts,
+        new_suffix=lambda: random_bytes(4).hex(),
+    )
     names = OnlineNames(route.presence)
     lists = Lists(route.rates, metrics.refused)
     apis = (
@@ -207,6 +224,7 @@ def v1_of(
             attempts=Attempts(clock, settings.password_limits, metrics.refused),
             tokens=tokens,
             pages=pages,
+            subjects=subjects,
             ticket_key=settings.ticket_key,
             socket=settings.socket,
             new_id=new_id,
@@ -296,7 +314,7 @@ def v1_of(
         ReportsAPI(store=store.reports, reporting=route.reporting, known=route.accounts, rates=route.rates),
         WebhooksAPI(route.webhooks, store.followers, store.conversations),
     )
-    return V1(apis, tokens, pages)
+    return V1(apis, tokens, pages, subjects)
 
 
 def api_resource(
@@ -315,6 +333,6 @@ def api_resource(
     :param cluster_only: their gate
     :param where: gives the address of a request's client
     """
-    access = Access(v1.tokens, v1.pages, settings.keys, where, route.rates)
+    access = Access(v1.tokens, v1.pages, settings.keys, where, route.rates, v1.subjects.names_one)
     problems = Problems(access, settings.origins, Auditing("API"))
     return CallResource({problems: (*v1.apis, Description()), Envelopes(cluster_only): beside}, metrics, route.tracer)

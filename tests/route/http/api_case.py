@@ -114,6 +114,10 @@ class APICase(HTTPCase):
         self.hashed.append(function.__name__)
         return execute(function, *args)
 
+    def issuers_of(self, route):
+        """Return the operators' own issuers of JWTs; None for none."""
+        return None
+
     def beside(self, route):
         """Return the APIs that are served beside `/v1`."""
         return ()
@@ -132,7 +136,13 @@ class APICase(HTTPCase):
         )
         passwords = Passwords(self.run_now, cheap_hasher())
         self.v1 = v1_of(
-            route, passwords, settings, lambda: f"id-{next(self.ids)}", health=route.health, metrics=self.metrics
+            route,
+            passwords,
+            settings,
+            lambda: f"id-{next(self.ids)}",
+            health=route.health,
+            metrics=self.metrics,
+            issuers=self.issuers_of(route),
         )
         resource = api_resource(
             self.v1,

@@ -1,0 +1,1 @@
+"""Operators' own issuers of JWTs, at a route: where their keys come from."""
