@@ -201,6 +201,7 @@ def v1_of(
         known=route.accounts,
         time=store.clock,
         policy=settings.accounts,
+        naming=route.naming,
         new_suffix=lambda: random_bytes(4).hex(),
     )
     names = OnlineNames(route.presence)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from attrs import frozen
 
-from cim.errors import AccountsClosed, Banned, Conflict, Forbidden, InvalidField, Unauthorized
+from cim.errors import AccountsClosed, Banned, Conflict, Forbidden, InvalidField, Refused, Unauthorized
 from cim.interfaces import IStore, IStoreClock
 from cim.invitation_codes import AccountPolicy
 from cim.issuers.asserted import Asserted
@@ -15,6 +15,7 @@ from cim.names import check_new_name
 from cim.route.http.tokens import SKEW_MS
 from cim.route.issuers.issuers import Issuers
 from cim.route.messages.accounts import KnownAccounts
+from cim.route.policy.naming import Naming
 from cim.user_tokens import Bounds, UserScope
 
 #: What somebody is called whose JWT has no name that an account may have.
@@ -30,6 +31,7 @@ class Subjects:
 
     :param issuers: check JWTs
     :param policy: who may make accounts
+    :param naming: decides on names
     :param new_suffix: makes a short text that tells names apart
     """
 
@@ -38,6 +40,7 @@ class Subjects:
     _known: KnownAccounts
     _time: IStoreClock
     _policy: AccountPolicy
+    _naming: Naming
     _new_suffix: Callable[[], str]
 
     def names_one(self, text: str) -> bool:
@@ -92,7 +95,14 @@ class Subjects:
     async def _make(self, asserted: Asserted) -> Account:
         if self._policy is not AccountPolicy.OPEN:
             raise AccountsClosed()
-        for name in self._names(asserted.name):
+        wanted = asserted.name if _allowed(asserted.name) else ""
+        try:
+            if wanted:
+                await self._naming.account(wanted)
+        except Refused:
+            # People choose their names where they are from, and not for this.
+            wanted = ""
+        for name in self._names(wanted):
             try:
                 account: Account = await self._store.credentials.create(name, "", external=asserted.external)
             except Conflict:
@@ -107,11 +117,10 @@ class Subjects:
         raise Conflict("no name was free for a new account: try again")
 
     def _names(self, wanted: str) -> list[str]:
-        """Return the names to try: what the JWT says, if it can be a name, then that with something behind it."""
-        name = wanted if _allowed(wanted) else ""
+        """Return the names to try: the one that is wanted, if any, and then with something behind it."""
         suffixes = [f"-{self._new_suffix()}" for _ in range(_TRIES)]
-        further = [(name or NOBODY)[: MAX_NAME - len(suffix)] + suffix for suffix in suffixes]
-        return [one for one in (name, *further) if _allowed(one)]
+        further = [(wanted or NOBODY)[: MAX_NAME - len(suffix)] + suffix for suffix in suffixes]
+        return [one for one in (wanted, *further) if _allowed(one)]
 
 
 def _allowed(name: str) -> bool:

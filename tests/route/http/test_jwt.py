@@ -10,10 +10,12 @@ from cim.invitation_codes import AccountPolicy
 from cim.issuers.issuer import Issuer
 from cim.limits import Buckets, Limit
 from cim.model import LoginPolicy
+from cim.policies import refused
 from cim.route.http.tokens import KEPT_SECONDS
 from cim.route.issuers.issuers import Issuers
 from tests.issuers.signing import AUDIENCE, ISSUER, claims, jwk, jwks, signed
 from tests.route.http.api_case import KEY, PASSWORD, APICase
+from tests.route.policy_double import PolicyDouble
 
 OTHER = "https://other.example"
 
@@ -127,6 +129,20 @@ class SubjectTests(JWTCase):
         login = self.enter(self.jwt(name="mary"))
         self.assertEqual((login["user_id"], login["name"]), (made[0].id, "faster"))
         self.assertEqual(self.successResultOf(self.store.external_ids.find(external)), Linked(made[0].id))
+
+
+class NamedTests(JWTCase):
+    """Names that a policy decides on."""
+
+    def setUp(self):
+        self.message_policy = PolicyDouble()
+        super().setUp()
+        self.message_policy.answers = {"spam": refused("no advertising here")}
+
+    def test_a_name_that_is_refused(self):
+        self.assertTrue(self.enter(self.jwt(name="spam"))["name"].startswith("user-"))
+        self.assertEqual(self.enter(self.jwt("zoe", name="zoe"))["name"], "zoe")
+        self.assertEqual(self.message_policy.texts, ["spam", "zoe"])
 
 
 class ClosedTests(JWTCase):
