@@ -552,11 +552,15 @@ class Happened:
     text: str = ""
 
 
+#: In the place of a password's hash: the account is the system user, and no password is right.
+SYSTEM = "system"
+
+
 @frozen
 class Credential:
     """How an account authenticates.
 
-    :param password: the argon2 hash
+    :param password: the argon2 hash, or SYSTEM
     :param valid_from: tokens issued before this are void, ms since 1970
     :param ban: what keeps it from logging in
     """

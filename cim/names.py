@@ -16,6 +16,8 @@ from precis_i18n import get_profile
 from cim.errors import InvalidField
 from cim.model import MAX_NAME, check_name
 
+#: What the system user is called, unless the operator says otherwise.
+SYSTEM_NAME = "System"
 TAKEN = "this name is taken"
 LOOKS_TAKEN = "this name looks like that of another account: choose another"
 

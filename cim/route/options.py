@@ -9,10 +9,12 @@ from urllib.parse import urlsplit
 
 from cim.daemon.config import one_of, positive_int
 from cim.daemon.endpoints import is_loopback_host
+from cim.errors import InvalidField
 from cim.invitation_codes import AccountPolicy
 from cim.keys import derive_key
 from cim.limits import Limit, count, limit
 from cim.model import LoginPolicy, Retention
+from cim.names import SYSTEM_NAME, check_new_name
 from cim.nodes import host_and_ports
 from cim.route.events.webhook import webhook_of
 from cim.route.front.rates import RATE_LIMITS
@@ -24,6 +26,18 @@ from cim.route.http.groups import DIRECT, INVITE
 from cim.route.http.users import EXACT, OFF, PREFIX
 from cim.route.messages.limits import MESSAGE_LIMITS
 from cim.web.origins import origins_of
+
+
+def new_name(text: str) -> str:
+    """Return a name that a new account may have.
+
+    :raises ValueError: says what is wrong with it
+    """
+    try:
+        return check_new_name(text, "name")
+    except InvalidField as error:
+        raise ValueError(error.reason) from None
+
 
 #: Flags, and options with a value.
 SELECT = ["select", None, "round-robin", "round-robin, random, consistent-hash, least-loaded or a plugin's name."]
@@ -63,6 +77,7 @@ class RouteRules:
             "How users find others: by how their names begin (prefix), by whole names (exact) or not at all (off).",
             one_of(PREFIX, EXACT, OFF),
         ],
+        ["system-name", None, SYSTEM_NAME, "What the user is called that operators broadcast as.", new_name],
         ["token-hours", None, 12, "Hours for which a token of /v1 is valid.", positive_int],
         [
             "api-key-file",

@@ -13,6 +13,7 @@ from cim.daemon.tracing import Tracer
 from cim.interfaces import ROUTES, SERVERS, IMessagePolicy, IRegistry, IServerSelection, IStore
 from cim.limits import Limit, defaults
 from cim.model import GUEST, Health, LoginPolicy
+from cim.names import SYSTEM_NAME
 from cim.nodes import RouteAddress
 from cim.route.events.sources import SessionEvents, reads
 from cim.route.events.webhooks import Webhooks
@@ -27,6 +28,7 @@ from cim.route.guests.door import OPTION, GuestDoor
 from cim.route.guests.messages import GuestMessages
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.appending import Appender
+from cim.route.messages.broadcasting import Broadcasting, SystemUser
 from cim.route.messages.delivery import Delivery
 from cim.route.messages.erasing import Erasing
 from cim.route.messages.group_entries import GroupEntries
@@ -69,6 +71,7 @@ class Route:
     :param guests: whether guests are served, and why (see GuestDoor)
     :param webhooks: is told what happens
     :param message_policy: decides on what people say and call themselves
+    :param system_name: what the user is called that operators broadcast as
     :param tracer: None if nothing is traced
     """
 
@@ -91,6 +94,7 @@ class Route:
         push: PushRules | None = None,
         webhooks: Webhooks | None = None,
         message_policy: IMessagePolicy | None = None,
+        system_name: str = SYSTEM_NAME,
         tracer: Tracer | None = None,
     ) -> None:
         self.tracer = tracer
@@ -155,7 +159,16 @@ class Route:
             tracer=tracer,
         )
         self.facts.append(self.sending.full.facts)
-        self.naming = Naming(message_policy)
+        self.naming = Naming(message_policy, system_name)
+        self.broadcasting = Broadcasting(
+            SystemUser(store.accounts, store.credentials, system_name),
+            accounts=self.accounts,
+            appender=self.appender,
+            delivery=self.delivery,
+            clock=store.clock,
+            limits=self.message_limits,
+            metrics=metrics,
+        )
         push = push if push is not None else PushRules()
         self.pushers = Pushers(push.pushers, store.pushes, reactor, metrics)
         self.bursts = Bursts(

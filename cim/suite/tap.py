@@ -335,6 +335,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         limits=route_limits_of(options),
         guests=guests_of(options),
         message_policy=policies,
+        system_name=options["system-name"],
         tracer=tracer,
         push=push,
         webhooks=webhooks,

@@ -25,6 +25,7 @@ from cim.route.http.api_keys import APIKeys
 from cim.route.http.attempts import PASSWORD_LIMITS, Attempts
 from cim.route.http.audit import Auditing
 from cim.route.http.blocks import BlocksAPI
+from cim.route.http.broadcasts import BroadcastsAPI
 from cim.route.http.conversations import ConversationsAPI
 from cim.route.http.export import ExportAPI
 from cim.route.http.group_moderation import GroupModerationAPI
@@ -80,6 +81,7 @@ APIS = (
     SanctionsAPI,
     ReportsAPI,
     RemovalsAPI,
+    BroadcastsAPI,
 )
 _ABOUT = (
     "Accounts, messages, conversations and groups of CIM. Every error of `/v1` is an RFC 9457 problem document, "
@@ -311,6 +313,7 @@ def v1_of(
             random_bytes=random_bytes,
         ),
         SanctionsAPI(store=store, known=route.accounts, logins=route.logins, tokens=tokens),
+        BroadcastsAPI(broadcasting=route.broadcasting),
         RemovalsAPI(store=store.conversations, recalling=route.recalling),
         ReportsAPI(store=store.reports, reporting=route.reporting, known=route.accounts, rates=route.rates),
         WebhooksAPI(route.webhooks, store.followers, store.conversations),

@@ -8,7 +8,7 @@ from cim.api_keys import Scope
 from cim.daemon.metrics import Metrics
 from cim.errors import BadFrame, Forbidden, InvalidField
 from cim.interfaces import IMutes
-from cim.model import FOREVER, MAX_NAME, Account, ConversationHead, Entry
+from cim.model import FOREVER, MAX_NAME, Account, Appended, ConversationHead, Entry
 from cim.route.http.access import Caller
 from cim.route.http.lists import Lists
 from cim.route.http.shapes import (
@@ -48,7 +48,7 @@ _CHANGE = Object(
     },
     "GroupChange",
 )
-_ACCEPTED = Object(
+ACCEPTED = Object(
     {
         "conversation": ConversationName(),
         "position": Position(),
@@ -119,6 +119,21 @@ def message_shown(entry: Entry, metrics: Metrics) -> dict[str, Any] | None:
     return {"position": entry.position, "previous": entry.previous, **shown(said)}
 
 
+def accepted_shown(conversation: str, appended: Appended) -> WithStatus:
+    """Return the answer to a message that is stored."""
+    return WithStatus(
+        200 if appended.repeated else 201,
+        {
+            "conversation": conversation,
+            "position": appended.position,
+            "previous": appended.previous,
+            "sent_at": appended.sent_at,
+            "repeated": appended.repeated,
+            "text": native.parse_body(appended.body).text if appended.changed else None,
+        },
+    )
+
+
 class MessagesAPI:
     """The calls that send messages and read conversations."""
 
@@ -160,7 +175,7 @@ class MessagesAPI:
             ),
             "from_user": Optional(Id(about="The sender, for API keys only.")),
         },
-        answers={201: _ACCEPTED, 200: _ACCEPTED},
+        answers={201: ACCEPTED, 200: ACCEPTED},
         errors=(404, 409),
         example={"to_user": 1795430398297, "client_id": "7f3a", "text": "hello"},
         asks_for_trace=True,
@@ -198,17 +213,7 @@ class MessagesAPI:
             trace=trace,
         )
         appended = await self._sending.send(message)
-        return WithStatus(
-            200 if appended.repeated else 201,
-            {
-                "conversation": conversation,
-                "position": appended.position,
-                "previous": appended.previous,
-                "sent_at": appended.sent_at,
-                "repeated": appended.repeated,
-                "text": native.parse_body(appended.body).text if appended.changed else None,
-            },
-        )
+        return accepted_shown(conversation, appended)
 
     async def _author(self, caller: Caller, from_user: int | None) -> Account:
         if not caller.operator:

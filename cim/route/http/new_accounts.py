@@ -82,6 +82,7 @@ class NewAccountsAPI:
         used = "" if caller.operator else await self._invited(caller.address, invitation)
         if await self._store.accounts.named(name) is not None:
             raise Conflict(TAKEN)
+        self._naming.check(name)
         if not caller.operator:
             self._rates.take("address-accounts", caller.address)
             await self._naming.account(name)

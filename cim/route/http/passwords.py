@@ -27,6 +27,7 @@ from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
 from cim.errors import Unavailable
+from cim.model import SYSTEM
 
 MIN_BYTES = 8
 MAX_BYTES = 1024
@@ -185,8 +186,9 @@ class Passwords:
         :raises Unavailable: too many passwords wait; nobody has looked at it
         """
         # In one turn, so that it is looked at in all its forms or not at all.
-        found: int = await self._in_turn(turn, self._find, hashed or self._nobodys, forms_of(password))
-        if hashed is None or found < 0:
+        known = hashed if hashed not in (None, "", SYSTEM) else self._nobodys
+        found: int = await self._in_turn(turn, self._find, known, forms_of(password))
+        if known is self._nobodys or found < 0:
             return Match.WRONG
         return Match.AS_TYPED if found else Match.RIGHT
 

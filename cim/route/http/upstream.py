@@ -64,8 +64,8 @@ class UpstreamAPI:
         if account is None:
             check_new_name(userName, "userName")
             self._rates.take("address-accounts", caller)
-            await self._route.naming.account(userName)
             try:
+                await self._route.naming.account(userName)
                 account = await self._accounts.register(userName)
             except Conflict:
                 raise InvalidField("userName", "looks like the name of another account: choose another") from None

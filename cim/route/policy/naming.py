@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from cim.errors import Refused
+from cim.errors import Conflict, Refused
 from cim.interfaces import IMessagePolicy
 from cim.model import Account
+from cim.names import LOOKS_TAKEN, look_the_same
 from cim.policies import About, Question, Verdict
 from cim.wire import conversations
 
 
 class Naming:
-    """Asks a policy, if there is one."""
+    """Keeps the system user's name from others, and asks a policy, if there is one.
 
-    def __init__(self, policy: IMessagePolicy | None) -> None:
+    :param system: what the system user is called
+    """
+
+    def __init__(self, policy: IMessagePolicy | None, system: str) -> None:
         self._policy = policy
+        self._system = system
+
+    def check(self, name: str) -> None:
+        """Check that a new account does not look like the system user.
+
+        :raises Conflict: it would
+        """
+        if look_the_same(name, self._system):
+            raise Conflict(LOOKS_TAKEN)
 
     def asks(self, about: About) -> bool:
         """Return whether there is a policy that is asked about something."""
@@ -22,9 +35,11 @@ class Naming:
     async def account(self, name: str) -> None:
         """Have a stranger's name for a new account decided on.
 
+        :raises Conflict: it looks like that of the system user
         :raises Refused: it is refused
         :raises Undecided: it cannot be decided on now
         """
+        self.check(name)
         await self._text(Question(about=About.ACCOUNT, text=name))
 
     async def group(self, name: str, by: Account, group: int = 0) -> str:

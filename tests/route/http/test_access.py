@@ -72,6 +72,7 @@ class ScopeTests(APICase):
         "PUT /v1/admin/users/{id}/mute": Scope.MODERATE,
         "DELETE /v1/admin/users/{id}/mute": Scope.MODERATE,
         "GET /v1/admin/reports": Scope.MODERATE,
+        "POST /v1/admin/broadcasts": Scope.MODERATE,
         "DELETE /v1/admin/conversations/{conversation}/messages/{position}": Scope.MODERATE,
         "GET /v1/admin/reports/{report}": Scope.MODERATE,
         "POST /v1/admin/reports/{report}/close": Scope.MODERATE,

@@ -34,7 +34,7 @@ class AuditTests(APICase):
                 *("mute_group", "unmute_group", "mute_member", "unmute_member", "change_members"),
                 *("ban_from_group", "unban_from_group"),
                 *("make_token", "revoke_token", "link", "unlink"),
-                *("reports", "read_report", "close_report", "delete_message"),
+                *("reports", "read_report", "close_report", "delete_message", "broadcast"),
             },
         )
 
