@@ -67,7 +67,7 @@ from cim.web.document_page import document_page
 from cim.web.hosts import hosts_of
 from cim.web.operations import Operations, cluster_only, is_loopback, located
 from cim.web.origins import OriginsOptions
-from cim.web.pages import Front, Page, WebFiles
+from cim.web.pages import Front, Page, WebFiles, WorkerScript
 from cim.web.site import BoundedSite, Bounds, HTTPService
 
 
@@ -295,8 +295,9 @@ def add_route(
         where=where,
     )
     files = WebFiles(("cim", "shared", "chat", "docs"))
-    pages = {
+    pages: dict[bytes, Page | WorkerScript] = {
         b"/": Page(files.page("chat/index.html"), about(settings), route.directory.websockets),
+        b"/worker.js": WorkerScript(files.page("chat/worker.js")),
         b"/docs": Page(document_page(files.page("docs/index.html"), document())),
     }
     site = BoundedSite(

@@ -131,6 +131,23 @@ class Page:
         return _unless_known(request, hashlib.sha256(policy + b"\n" + body).hexdigest()[:16], body, content_type)
 
 
+class WorkerScript:
+    """The script of a page's service worker. Its address stays, so that browsers find what replaces it.
+
+    :param body: its text, which imports nothing
+    """
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def render(self, request: Any) -> int:
+        """Answer a GET, and return the status."""
+        request.setHeader(b"Content-Security-Policy", b"default-src 'none'; connect-src 'self'")
+        request.setHeader(b"Cache-Control", b"no-cache")
+        tag = hashlib.sha256(self._body).hexdigest()[:16]
+        return _unless_known(request, tag, self._body, _TYPES[".js"])
+
+
 class Front(PathResource):
     """Serves pages and their files, and all else by calls.
 
@@ -144,7 +161,7 @@ class Front(PathResource):
         self,
         calls: PathResource,
         files: WebFiles,
-        pages: Mapping[bytes, Page],
+        pages: Mapping[bytes, Page | WorkerScript],
         metrics: Metrics,
         others: Mapping[bytes, Callable[[Any], object]] | None = None,
     ) -> None:

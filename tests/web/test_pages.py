@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cim.web.envelope import Envelopes
 from cim.web.operations import internal_only
-from cim.web.pages import STATIC, Front, Page, WebFiles, content_policy
+from cim.web.pages import STATIC, Front, Page, WebFiles, WorkerScript, content_policy
 from cim.web.request import respond
 from cim.web.serving import CallResource
 from tests.web.http_case import HTTPCase, encode
@@ -44,7 +44,11 @@ class PagesCase(HTTPCase):
         self.serve(None)
         calls = CallResource({Envelopes(internal_only(None, self.metrics)): ()}, self.metrics)
         self.site.resource = Front(
-            calls, files, {b"/": page}, self.metrics, {b"/other": lambda request: respond(request, 200, b"other")}
+            calls,
+            files,
+            {b"/": page, b"/worker.js": WorkerScript(b"addEventListener(0)")},
+            self.metrics,
+            {b"/other": lambda request: respond(request, 200, b"other")},
         )
         self.prefix = files.prefix.decode()
 
@@ -60,6 +64,15 @@ class PageTests(PagesCase):
         self.assertEqual(body.decode(), HTML.replace('"/web/', f'"{self.prefix}'))
         self.assertRegex(self.prefix, r"^/web-[0-9a-f]{16}/$")
         self.assertEqual((headers["Cache-Control"], headers["Vary"]), ("no-cache", "Accept"))
+
+    def test_the_script_of_the_service_worker_has_an_address_that_stays(self):
+        status, headers, body = self.get("/worker.js?words=%7B%7D")
+        self.assertEqual((status, body), (200, b"addEventListener(0)"))
+        self.assertEqual(headers["Content-Type"], "text/javascript; charset=utf-8")
+        self.assertEqual(headers["Cache-Control"], "no-cache")
+        self.assertEqual(headers["Content-Security-Policy"], "default-src 'none'; connect-src 'self'")
+        self.assertEqual(self.get("/worker.js", f"If-None-Match: {headers['ETag']}")[0], 304)
+        self.assertEqual(self.get("/worker.js", method="POST")[0], 405)
 
     def test_a_program_gets_json(self):
         for accept in ((), ("Accept: application/json",), ("Accept: */*",)):

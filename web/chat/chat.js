@@ -119,6 +119,7 @@ export class Chat {
   start() {
     this.talks.schedule();
     this.notifications.count();
+    this.#ends.push(this.notifications.start());
     this.#watch();
     this.#client
       .about()
@@ -169,6 +170,7 @@ export class Chat {
         if (talk.user) this.names.learn(talk.user, talk.title);
         this.talks.schedule();
         this.notifications.count();
+        if (!talk.unread) this.notifications.read(talk.conversation);
         watch();
         if (this.#open?.talk.conversation === talk.conversation) this.#open.update(talk);
       }),
@@ -394,6 +396,7 @@ export class Chat {
     };
     const { notifications } = this;
     const leave = async () => {
+      await this.notifications.left();
       await this.#client.logOut();
       this.#leave();
     };

@@ -3,6 +3,7 @@
 import { el } from '../shared/dom.js';
 import { shownName } from '../shared/visible.js';
 import { remember, remembered } from './memory.js';
+import { canPush, closeShown, onOpen, startPush, stopPush } from './push.js';
 import { oneLine } from './talks.js';
 import { isMuted, titleOf } from './talk.js';
 import { t } from './texts.js';
@@ -40,12 +41,48 @@ export class Notifications {
       remember('notify', input.checked && Notification.permission === 'granted' ? 'yes' : '');
       words.textContent = input.checked && Notification.permission !== 'granted' ? t('notifications.denied') : '';
       input.checked = this.#wanted();
+      if (!this.#wanted()) await this.#stop();
+      else if (!(await this.#push())) words.textContent = t('push.failed');
     });
     return el('div', {}, el('label', { class: 'choice' }, input, el('span', {}, t('notifications.show'))), words);
   }
 
   #wanted() {
     return remembered('notify') === 'yes' && 'Notification' in window && Notification.permission === 'granted';
+  }
+
+  /** Have this browser notified while no page is open, if that was asked for. Returns whether it is. */
+  async #push() {
+    if (!canPush()) return true;
+    try {
+      await startPush(this.#client);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  async #stop() {
+    const device = (await this.#client.sessions()).find((one) => one.mine)?.device;
+    const pushes = await this.#client.pushes();
+    for (const { id } of pushes.filter((one) => one.device === device)) await this.#client.unregisterPush(id);
+    await stopPush();
+  }
+
+  /** Renew it, and open what a click on a notification means; returns what ends that. */
+  start() {
+    if (this.#wanted()) void this.#push();
+    return onOpen(this.#open);
+  }
+
+  /** A talk was read: what is shown of it goes. @param {Conversation} conversation */
+  read(conversation) {
+    if (this.#wanted()) void closeShown(conversation).catch(() => {});
+  }
+
+  /** The user logs out: nobody is notified here any more. */
+  async left() {
+    await stopPush().catch(() => {});
   }
 
   /** @param {Message} message */

@@ -53,6 +53,13 @@ export const TEXTS = {
     'Ask an operator for a reset link. Open it here within 15 minutes to set a new password.',
     '请向管理员索取重置链接，并在 15 分钟内打开它来设置新密码。',
   ],
+  'push.failed': [
+    'You are notified while this page is open. While it is closed you are not: the push service of your browser cannot be reached.',
+    '页面打开时会通知你；页面关闭时无法通知，因为连不上浏览器的推送服务。',
+  ],
+  'push.new': ['New message', '有新消息'],
+  'push.somebody': ['Somebody', '有人'],
+  'push.where': ['{who} in {where}', '{who}（{where}）'],
   language: ['Language', '语言'],
   'last.by': ['{who}: {words}', '{who}：{words}'],
   'last.mine': ['You: {words}', '我：{words}'],

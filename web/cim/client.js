@@ -289,6 +289,13 @@ export function createClient(ports) {
       await api.call('DELETE', `/v1/blocks/${user}`);
     },
 
+    registerPush: (push) => api.call('PUT', '/v1/pushes', { ...push, device: known().device }),
+    async pushes() {
+      return (await api.call('GET', '/v1/pushes')).pushes;
+    },
+    async unregisterPush(id) {
+      await api.call('DELETE', `/v1/pushes/${id}`);
+    },
     async muteTalk(conversation, until) {
       await api.call('PUT', `/v1/conversations/${conversation}/mute`, until === undefined ? {} : { until });
     },

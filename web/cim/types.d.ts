@@ -239,6 +239,11 @@ export interface Client {
   block(user: number): Promise<void>;
   unblock(user: number): Promise<void>;
 
+  /** Have this device notified of what no session took (docs/push.md); doing it again renews it. */
+  registerPush(push: { kind: string; address: string; keys?: Record<string, string> }): Promise<{ id: string; device: string }>;
+  /** Where the user is notified. */
+  pushes(): Promise<{ id: string; kind: string; device: string; at: number }[]>;
+  unregisterPush(id: string): Promise<void>;
   /** Mute a talk on all devices, until a time in ms since 1970, or for good. */
   muteTalk(conversation: Conversation, until?: number): Promise<void>;
   unmuteTalk(conversation: Conversation): Promise<void>;
