@@ -12,7 +12,9 @@ import random
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -32,11 +34,14 @@ from bench.partitions import NetworkFaults
 from bench.restores import RestoreFaults
 from bench.running import run_bounded
 from bench.upgrades import UpgradeFaults, checkout
+from bench.webhook_reader import READER, WebhookReader
 from tests.harness.daemons import UNLIMITED, UNLIMITED_SESSIONS
 from tests.harness.processes import ProcessFailed
 
 #: How often a run tells how far it is.
 TELL_SECONDS = 60.0
+#: How long a webhook may lack messages at the end, at least.
+WEBHOOK_PATIENCE = 150.0
 #: The machine of the clients, and of this process.
 CLIENTS = "clients"
 #: All that there are; each run makes some of them.
@@ -61,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--hosts", action="store_true", help="give each process a machine of its own, and break the network too")
     option("--redundant", action="store_true", help="have three Redis servers, and wait for a majority of them")
     option("--restores", action="store_true", help="put Redis back to a backup now and then")
+    option("--webhook", action="store_true", help="attach a webhook, whose receiver is to get all messages in order")
     option("--older", metavar="COMMIT", help="begin with servers and routes of this commit, and replace them")
     option(
         "--fault",
@@ -112,6 +118,7 @@ class Chaos:
         self._mended: list[Mended] = []
         self._told = 0.0
         self._accepted: Callable[[], int] = lambda: 0
+        self._counts: Counter[str] = Counter()
 
     async def go(self) -> int:
         """Run; return the exit status: 1 if anything was lost, doubled, reordered or out of nowhere."""
@@ -119,6 +126,14 @@ class Chaos:
         seed = arguments.seed if arguments.seed is not None else random.SystemRandom().getrandbits(32)
         self.write(f"seed {seed}")
         directory = tempfile.mkdtemp(prefix="cim-chaos-")
+        chooser = random.Random(seed)
+        webhook: WebhookReader | None = None
+        posted: tuple[str, ...] = ()
+        if arguments.webhook:
+            webhook = WebhookReader(self.reactor, random.Random(chooser.getrandbits(64)), directory)
+            posted = webhook.start()
+            self._ends.append(webhook.stop)
+            self._counts = webhook.counts
         cluster = self.cluster = Cluster(
             self.reactor,
             directory,
@@ -132,10 +147,18 @@ class Chaos:
             route_options=(
                 *("--login-policy", "many", "--accounts=open", "--guests", *UNLIMITED),
                 *(("--acknowledge", "majority") if arguments.redundant else ()),
+                *posted,
             ),
         )
-        chooser = random.Random(seed)
-        crowd = Crowd(self.reactor, random.Random(chooser.getrandbits(64)), cluster.route_urls, arguments.library)
+        crowd = Crowd(
+            self.reactor,
+            random.Random(chooser.getrandbits(64)),
+            cluster.route_urls,
+            arguments.library,
+            (READER,) if webhook is not None else (),
+        )
+        if webhook is not None:
+            webhook.handed = partial(crowd.heard, READER)
         makers = self._makers(cluster, crowd)
         try:
             await cluster.start()
@@ -238,14 +261,20 @@ class Chaos:
         write("beside it, and the longest time in which nothing at all was accepted, in seconds")
         for line in table(outages(times.sent, crowd.accepted(), self._mended)):
             write(line)
-        for name, count in sorted(crowd.counts().items()):
+        for name, count in sorted((crowd.counts() + self._counts).items()):
             write(f"  {name}: {count}")
 
 
 def run(reactor: Any, arguments: argparse.Namespace) -> int:
     """Run the command; return the exit status."""
+    if arguments.webhook:
+        # What a route that died had begun to send is sent again after half a minute, and what failed after seconds.
+        arguments.patience = max(arguments.patience, WEBHOOK_PATIENCE)
     # Time for the start and the accounts, for the end of the last faults, for all deliveries, and for the stop.
     deadline = 600.0 + 1.2 * arguments.seconds + 2 * arguments.patience
+    if arguments.webhook and (arguments.hosts or arguments.older):
+        sys.stderr.write("--webhook is for routes of this commit on the loopback interface\n")
+        return 2
     names = machine_names(arguments.servers, arguments.routes, arguments.redundant)
     try:
         network = Network(CLIENTS, names) if arguments.hosts else None

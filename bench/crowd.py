@@ -11,6 +11,8 @@ from functools import partial
 from itertools import accumulate
 from typing import Any
 
+from attrs import evolve
+
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
@@ -21,7 +23,7 @@ from bench.guests import Guest
 from bench.history import Handed, History, Key, Violation
 from bench.http import HTTPError, HTTPPool
 from bench.library_member import LibraryMember
-from bench.member import Member
+from bench.member import Member, number_in
 from bench.owed import Owed
 from cim.wire import conversations, positions
 from cim.wire.cim_pb2 import Deliver
@@ -109,15 +111,24 @@ class Crowd:
     :param urls: the routes
     :param library: how many of the native ones are applications of the client library; of the others, who speak the
         protocol by themselves, every second repeats what failed without waiting for what is still unanswered
+    :param everywhere: readers of all conversations, who are no members (see `heard`)
     :ivar members: the native ones, then the guests, then the second devices of some native ones, which only read
     """
 
-    def __init__(self, reactor: Any, chooser: random.Random, urls: Sequence[str], library: int = 0) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        chooser: random.Random,
+        urls: Sequence[str],
+        library: int = 0,
+        everywhere: Sequence[int] = (),
+    ) -> None:
         self._reactor = reactor
         self._random = chooser
         self._pools = [HTTPPool(reactor, url, 16) for url in urls]
         self._urls = urls
         self._library = library
+        self._everywhere = everywhere
         self._native = 0
         self._names = f"chaos-{chooser.getrandbits(32):08x}"
         self._places: dict[int, list[str]] = {}
@@ -198,9 +209,19 @@ class Crowd:
             if len(readers) < len(members):
                 self._marked.add(conversation)
             # A second device is a reader of its own.
-            self._lists[conversation] = readers + [-member for member in readers if member in self._tablets]
+            tablets = [-member for member in readers if member in self._tablets]
+            self._lists[conversation] = [*readers, *tablets, *self._everywhere]
             for member in members:
                 self._places.setdefault(member, []).append(conversation)
+
+    def heard(self, reader: int, conversation: str, message: Handed, client_id: str, text: str) -> None:
+        """Note what a reader of all conversations was handed; which number it has is in its client id or its text."""
+        mark = mark_of(text) if message.author in self._guests else None
+        message = evolve(message, number=mark[2] if mark else number_in(client_id))
+        self.history.hand(reader, conversation, message)
+        key = message.author, conversation, message.number
+        self._owed.had(reader, key)
+        self._complete(key, self._reactor.seconds())
 
     def _complete(self, key: Key, now: float) -> None:
         self.times.complete[key] = max(now, self.times.complete.get(key, 0.0))

@@ -293,13 +293,13 @@ class Member:
         there = self.conversation(deliver.conversation)
         number = self._number_of(deliver)
         if number is None:
-            number = _number(deliver.client_id)
+            number = number_in(deliver.client_id)
         item = Handed(deliver.sender, number, positions.parse(deliver.position), content_of(deliver))
         self._hand(there, there.rule.pushed(item.position, positions.parse(deliver.previous), item, now), now)
 
     def _hear_accepted(self, accepted: Any, now: float) -> None:
         there = self.conversation(accepted.conversation)
-        number = _number(accepted.client_id)
+        number = number_in(accepted.client_id)
         # Ignore answers to forgotten messages, and second answers.
         if self._mine(accepted.client_id) and there.answered(number):
             position = positions.parse(accepted.position)
@@ -327,7 +327,7 @@ class Member:
         if not failure.client_id:
             there.rule.failed(now, delay)
             return
-        number = _number(failure.client_id)
+        number = number_in(failure.client_id)
         if not self._mine(failure.client_id):
             return
         if failure.code in RETRYABLE:
@@ -415,7 +415,8 @@ class Member:
                 self._acknowledge(there)
 
 
-def _number(client_id: str) -> int:
+def number_in(client_id: str) -> int:
+    """Return the number of a message among those of its author in its conversation; -1 if it has none."""
     _, _, number = client_id.partition(".")
     return int(number) if number.isdigit() else -1
 

@@ -27,8 +27,8 @@ from cim.supervision import Loop
 
 #: How long a conversation is given to a route, and for how much of that the route begins to send, in seconds: an answer
 #: may take as long as a webhook may have (Webhook.seconds), and what is stored afterwards a bit more.
-LEASE_SECONDS = 60.0
-WORK_SECONDS = 20.0
+LEASE_SECONDS = 30.0
+WORK_SECONDS = 5.0
 #: Seconds from a message of this route until it is looked for, and from one look to the next without one.
 WAKE_SECONDS = 0.05
 POLL_SECONDS = 1.0
