@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import gatherResults
 
-from cim.errors import Conflict, NotFound, StoreUnavailable
+from cim.errors import Conflict, Forbidden, NotFound, StoreUnavailable
 from cim.model import GUEST, MAX_MEMBERS, GroupChange, LoginPolicy, Member, Role
 from cim.store.redis.connection import RedisConnection
 from tests.integration.redis_case import RedisCase
@@ -203,6 +203,26 @@ class BetweenTests(ChangeCase):
         await self.assertFailure(self.groups.add(group.id, BOB, BOB), Conflict)
         await self.command("HDEL", members, "x1")
         self.assertTrue(await self.groups.add(group.id, BOB, BOB))
+
+    async def test_a_ban_by_another_route_that_this_one_has_not_heard_of(self):
+        group = await self.groups.create(ALICE, "x", open=True, history=False)
+        other = await self.started_well()
+        # What this route guesses from is what it saw last: nobody was banned.
+        self.meddle(lambda: other.groups.ban(group.id, ALICE, BOB))
+        await self.assertFailure(self.groups.add(group.id, BOB, BOB), Forbidden)
+        await self.store.invitations.invite(group.id, ALICE, CAROL)
+        self.meddle(lambda: other.groups.ban(group.id, ALICE, CAROL))
+        await self.assertFailure(self.groups.accept(group.id, CAROL), Forbidden)
+        self.meddle(lambda: other.groups.dissolve(group.id, ALICE))
+        await self.assertFailure(self.groups.add(group.id, CAROL + 1, CAROL + 1), NotFound)
+        self.assertEqual([one.user for one in await self.groups.members(group.id)], [ALICE])
+
+    async def test_a_user_is_invited_and_banned_at_once(self):
+        group = await self.groups.create(ALICE, "x", open=True, history=False)
+        other = await self.started_well()
+        self.meddle(lambda: other.groups.ban(group.id, ALICE, BOB))
+        await self.assertFailure(self.store.invitations.invite(group.id, ALICE, BOB), Conflict)
+        self.assertEqual(list(await self.store.invitations.waiting(BOB)), [])
 
     async def test_somebody_who_came_before_the_last_member_left(self):
         group = await self.groups.create(ALICE, "x", open=True, history=False)

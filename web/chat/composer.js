@@ -167,7 +167,7 @@ export class Composer {
     if (!CSS.supports('field-sizing', 'content')) this.area.rows = Math.min(8, text.split('\n', 8).length);
     if (!typed || this.#editing) return;
     const now = Date.now();
-    if (text.trim() && now - this.#told > TYPING) {
+    if (text.trim() && this.muted.hidden && now - this.#told > TYPING) {
       this.#told = now;
       this.#does.typing();
     }

@@ -16,7 +16,7 @@ from cim.route.http.own_users import EXTERNAL, USER_TOKEN, external_shown, token
 from cim.route.http.reports import REPORT, reports_shown
 from cim.route.http.sanctions import BAN, MUTE, sanction_shown
 from cim.route.http.sessions import SESSION, sessions_shown
-from cim.route.http.shapes import GROUP_ID, MORE, ROLE, USER_ID, WHEN, WHERE, ConversationName, Position
+from cim.route.http.shapes import GROUP_ID, MORE, MUTED, ROLE, USER_ID, WHEN, WHERE, ConversationName, Position
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.reading import Reading
 from cim.web.declaring import Who, http_call
@@ -31,7 +31,11 @@ _STORED = Object(
         "suspended": Boolean("May not log in."),
         "ban": BAN,
         "mute": MUTE,
-        "groups": Array(Object({"group": GROUP_ID, "role": ROLE}, "Membership"), "The user's own."),
+        "groups": Array(Object({"group": GROUP_ID, "role": ROLE, "muted": MUTED}, "Membership"), "The user's own."),
+        "group_bans": Array(
+            Object({"group": GROUP_ID, "by": Nullable(USER_ID, "Null for an operator."), "at": WHEN}, "BanFromGroup"),
+            "The groups that the user is banned from.",
+        ),
         "invitations": Array(
             Object({"group": GROUP_ID, "by": Id(about="Who invites."), "at": WHEN}, "InvitationToGroup"),
             "Those that wait.",
@@ -72,6 +76,7 @@ class ExportAPI:
         """Get what is stored about a user but conversations."""
         account = await self._known.get(id)
         memberships = await self._store.groups.memberships(id)
+        held = await self._store.groups.restrictions(id)
         credential = await self._store.credentials.credential(id)
         return {
             "id": account.id,
@@ -80,7 +85,11 @@ class ExportAPI:
             "suspended": credential is not None and credential.ban is not None,
             "ban": sanction_shown(credential.ban if credential is not None else None),
             "mute": sanction_shown((await self._store.muted_users.mutes([id])).get(id)),
-            "groups": [{"group": one.group, "role": one.role.name.lower()} for one in memberships.members],
+            "groups": [
+                {"group": one.group, "role": one.role.name.lower(), "muted": held.muted.get(one.group)}
+                for one in memberships.members
+            ],
+            "group_bans": [{"group": one.group, "by": one.by or None, "at": one.at} for one in held.bans],
             "invitations": [
                 {"group": one.group, "by": one.by, "at": one.at} for one in await self._store.invitations.waiting(id)
             ],

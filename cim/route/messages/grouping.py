@@ -297,6 +297,9 @@ class Grouping(Service):
         self, group: int, actor: int, *, name: str | None = None, open: bool | None = None, history: bool | None = None
     ) -> Group:
         """Change what a group is called, and who may join and read. Raises the same errors as IGroups.edit."""
+        if history:
+            # What happened while newcomers were not to learn of it is before what they may read.
+            await self._entries.settle(group)
         edited: Group = await self._groups.edit(group, actor, name=name, open=open, history=history)
         self._entries.note(group)
         return edited
