@@ -13,6 +13,7 @@ from twisted.python.usage import UsageError
 
 from cim.admin.command import Group, RouteCommand, only, pages
 from cim.admin.naming import YES, UserCommand, confirm, shown
+from cim.admin.own_users import Find, Link, Links, RevokeToken, Token, Tokens, Unlink
 from cim.admin.printing import Column, Printing, when
 from cim.admin.user_data import Erase, Export
 from cim.client.v1 import V1Calls, nothing
@@ -65,18 +66,31 @@ class Make(RouteCommand):
     """Makes an account, whoever else may."""
 
     synopsis = "[options] NAME"
-    optParameters: Sequence[Sequence[Any]] = [_PASSWORD]
+    optParameters: Sequence[Sequence[Any]] = [
+        _PASSWORD,
+        ["external-id", None, "", "What a back end, or an issuer of JWTs, calls the user, who needs no password then."],
+        ["issuer", None, "", "The issuer of JWTs that calls the user so; a back end's own id without it."],
+    ]
     optFlags = [["generate", None, "Make a password, and print it."]]
 
     def parseArgs(self, *given: str) -> None:
         """Take the name."""
         self["name"] = only(given, "the name of the new user")
 
+    def postOptions(self) -> None:
+        """Check that an issuer has an id."""
+        if self["issuer"] and not self["external-id"]:
+            raise UsageError("--issuer needs --external-id")
+
     async def call(self, v1: V1Calls, printing: Printing) -> None:
         """See RouteCommand."""
-        password = _password(self)
-        made = await v1.ask("POST", "accounts", dict, {"name": self["name"], "password": password})
-        _tell(printing, made, password if self["generate"] else "", f"{shown(made)} was made")
+        body = {"name": self["name"]}
+        if self["external-id"]:
+            body |= {"external_id": self["external-id"], "issuer": self["issuer"]}
+        if not self["external-id"] or self["generate"] or self["password-file"]:
+            body["password"] = _password(self)
+        made = await v1.ask("POST", "accounts", dict, body)
+        _tell(printing, made, body["password"] if self["generate"] else "", f"{shown(made)} was made")
 
 
 class Password(UserCommand):
@@ -161,6 +175,13 @@ class Users(Group):
         ["reset-link", None, ResetLink, "Make a code for somebody who forgot the password."],
         ["block", None, Block, "Keep a user from logging in, and end all sessions."],
         ["unblock", None, Unblock, "Let a blocked user log in again."],
+        ["token", None, Token, "Make a token with which a client logs in without a password."],
+        ["tokens", None, Tokens, "List the tokens that were made for a user."],
+        ["revoke-token", None, RevokeToken, "Revoke one of them, with the sessions that came of it."],
+        ["links", None, Links, "List what back ends and issuers of JWTs call a user."],
+        ["find", None, Find, "Show to whose account an external id leads."],
+        ["link", None, Link, "Have an external id lead to an account."],
+        ["unlink", None, Unlink, "Have one no longer lead there, and end all sessions."],
         ["delete", None, Delete, "Delete an account."],
         ["export", None, Export, "Print all that is stored about a user."],
         ["erase", None, Erase, "Delete an account, and erase what the user said."],

@@ -133,7 +133,8 @@ class Tokens:
         :raises Conflict: the user has too many
         """
         now = self._time.now()
-        made = UserToken(self._new_id(), now, (now // 1000 + seconds) * 1000, device, scopes)
+        # With a letter first, so that no shell takes it for an option.
+        made = UserToken(f"t-{self._new_id()}", now, (now // 1000 + seconds) * 1000, device, scopes)
         if not await self._made.keep(account.id, made):
             return None
         bounds = Bounds(made.ends, scopes, device, made.id)

@@ -76,7 +76,7 @@ class UserScopesTests(APICase):
         for line, call in calls.items():
             method, path = line.split(" ")
             path = re.sub(r"\{\w+\}", "7", path)
-            for scope in UserScope:
+            for scope in UserScope if call.who in USERS else (READ,):
                 # A new one, because some calls void all.
                 made = self.make(user, scope)
                 status, _, said = self.call(method, path, call.body and {}, token=made["token"])
