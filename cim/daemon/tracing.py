@@ -41,7 +41,7 @@ class Begin(Protocol):
 class Span:
     """A span that has begun.
 
-    :ivar trace: what it is named by in what it leads to
+    :ivar trace: what names it in what it leads to
     """
 
     __slots__ = ("_span", "trace")
@@ -49,7 +49,9 @@ class Span:
     def __init__(self, span: opentelemetry.trace.Span) -> None:
         said = span.get_span_context()
         self._span = span
-        self.trace: Trace = said.trace_id.to_bytes(16, "big") + said.span_id.to_bytes(8, "big")
+        # OpenTelemetry can be told in its own ways to trace nothing.
+        known = said.is_valid
+        self.trace: Trace = said.trace_id.to_bytes(16, "big") + said.span_id.to_bytes(8, "big") if known else UNTRACED
 
     def note(self, name: str, value: str | int) -> None:
         """Set an attribute."""

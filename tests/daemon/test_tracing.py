@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 from opentelemetry.trace import SpanKind, StatusCode
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -171,6 +173,15 @@ class ChoiceTests(TracingCase):
         self.assertIsNone(tracer.send("p:1:2"))
         self.assertIsNone(tracer.publish("p:1:2", GIVEN_TRACE))
         self.assertIsNone(tracer.deliver(GIVEN_TRACE))
+
+    def test_opentelemetry_can_be_told_to_trace_nothing(self):
+        with patch.dict("os.environ", {"OTEL_SDK_DISABLED": "true"}):
+            disabled = KeptSpans()
+        self.assertEqual(disabled.tracer.send("p:1:2").trace, b"")
+        span = disabled.tracer.publish("p:1:2", GIVEN_TRACE)
+        self.assertEqual(span.trace, GIVEN_TRACE)
+        span.end(Forbidden())
+        self.assertEqual(disabled.take(), [])
 
 
 class AllTests(TracingCase):
