@@ -345,6 +345,39 @@ class ClusterTests(NativeCase):
         failures = [packet.failure for person in people for packet in person.peer.packets if packet.HasField("failure")]
         self.assertEqual(failures, [])
 
+    async def test_a_group_is_kept_in_order_through_both_routes(self):
+        _, routes = await self.cluster(2, 2)
+        one, other = (route.url for route in routes)
+        alice, bob, carol = await self.people(one, other)
+        group = (await self.v1(one, "/v1/groups", token=alice.token, name="friends", open=True))["id"]
+        name, of_bob = f"/v1/groups/{group}", f"/v1/groups/{group}/members/{bob.id}"
+        for person in (bob, carol):
+            await self.v1(other, f"{name}/members/{person.id}", token=person.token, method="PUT")
+        alice.send(["hello"], group=group)
+        await self.until(lambda: bob.heard(f"g:{group}"), bool, "bob hears it")
+        await self.v1(other, f"{of_bob}/mute", token=alice.token, method="PUT", seconds=60)
+        bob.send(["muted"], group=group)
+        failure = (await bob.first("failure")).failure
+        self.assertEqual(failure.code, "muted")
+        self.assertIn(" UTC by the admins of this group", failure.message)
+        await self.v1(one, f"{of_bob}/mute", token=alice.token, method="DELETE")
+        bob.send(["not any more"], group=group)
+        await self.until(
+            lambda: carol.heard(f"g:{group}"), lambda heard: heard == ["hello", "not any more"], "it goes on"
+        )
+        await self.v1(one, f"{name}/bans/{bob.id}", token=alice.token, method="PUT")
+        removed = (await bob.first("removed")).removed
+        self.assertEqual((removed.group, removed.what, removed.by), (group, "banned", alice.id))
+        response = await self.web.request(
+            "PUT", f"{other}{of_bob}", json={}, headers={"Authorization": f"Bearer {bob.token}"}, timeout=30
+        )
+        self.assertEqual((response.code, (await response.json())["code"]), (403, "forbidden"))
+        said = await self.v1(other, f"{name}/members", token=alice.token, add=[bob.id], remove=[carol.id])
+        self.assertEqual([one["outcome"] for one in said["results"]], ["refused", "removed"])
+        self.assertEqual(await self.v1(other, name, token=alice.token, method="DELETE"), {"members": 0})
+        self.assertEqual((await alice.first("removed")).removed.what, "dissolved")
+        self.assertEqual(await self.status(one, name, alice.token), 404)
+
     async def test_a_new_password_ends_all_other_sessions_at_both_servers_and_routes(self):
         _, routes = await self.cluster(2, 2)
         alice, bob = Native(self, "alice", ""), Native(self, "bob", JSON)
