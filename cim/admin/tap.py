@@ -17,6 +17,7 @@ from cim.admin.command import VARIABLE, Command, DataCommand, Group, RouteComman
 from cim.admin.group_moderation import Groups
 from cim.admin.invitations import Invitations, Invite, Revoke
 from cim.admin.key import Key, MetricsKey
+from cim.admin.moderation import Ban, Broadcast, DeleteMessage, Mute, Reports, Unban, Unmute
 from cim.admin.printing import Printing
 from cim.admin.status import Kick, Sessions, Status
 from cim.admin.users import Users
@@ -35,6 +36,13 @@ class Admin(Group):
         ["kick", None, Kick, "End the sessions of a user."],
         ["users", None, Users, "Accounts and their passwords."],
         ["groups", None, Groups, "Any group, whoever is in it."],
+        ["reports", None, Reports, "What users reported."],
+        ["ban", None, Ban, "Keep a user from logging in, for a time or for good."],
+        ["unban", None, Unban, "Let a banned user log in again."],
+        ["mute", None, Mute, "Keep a user from saying anything, for a time or for good."],
+        ["unmute", None, Unmute, "Let a muted user speak again."],
+        ["delete-message", None, DeleteMessage, "Delete what somebody said, for all."],
+        ["broadcast", None, Broadcast, "Say something as the system user."],
         ["webhooks", None, Webhooks, "How webhooks fare, and how they go on."],
         ["invite", None, Invite, "Make an invitation, with which accounts can be made."],
         ["invitations", None, Invitations, "List the invitations."],

@@ -25,10 +25,11 @@ PAGE = 200
 
 
 def _account(row: Mapping[str, Any]) -> str:
-    # A route of an earlier release does not say.
+    # Routes of earlier releases do not say all of it.
     if row.get("suspended"):
-        return "blocked"
-    return "password" if row["password"] else "guest"
+        return "banned"
+    kind = "password" if row["password"] else "guest"
+    return f"{kind}, muted" if row.get("mute") else kind
 
 
 _COLUMNS = (

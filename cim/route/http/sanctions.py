@@ -94,7 +94,7 @@ class SanctionsAPI:
         errors=(404,),
         example={"seconds": 3600, "reason": "calm down"},
     )
-    async def mute(self, caller: Caller, id: int, seconds: int | None, reason: str) -> dict[str, Any] | None:
+    async def mute_user(self, caller: Caller, id: int, seconds: int | None, reason: str) -> dict[str, Any] | None:
         """Mute a user, or a guest, for a time or for good, in the place of an earlier mute.
 
         Whatever it says is refused, by whatever way and in whatever conversation, edits and reactions, too, and it is
@@ -111,7 +111,7 @@ class SanctionsAPI:
         answers={204: None},
         errors=(404,),
     )
-    async def unmute(self, caller: Caller, id: int) -> None:
+    async def unmute_user(self, caller: Caller, id: int) -> None:
         """End the mute of a user."""
         if not await self._store.muted_users.unmute(id):
             raise NotFound("there is no such user, or it is not muted")

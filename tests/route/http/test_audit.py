@@ -30,7 +30,7 @@ class AuditTests(APICase):
                 *("create_account", "log_out_user", "close_session", "reset_password", "delete_user", "erase"),
                 *("make_reset_code", "put_member", "edit_any_group", "delete_group", "remove_any_member"),
                 *("make_invitation_code", "revoke_invitation_code", "messages_of", "suspend", "resume"),
-                *("ban", "unban", "mute", "unmute"),
+                *("ban", "unban", "mute_user", "unmute_user"),
                 *("mute_group", "unmute_group", "mute_member", "unmute_member", "change_members"),
                 *("ban_from_group", "unban_from_group"),
                 *("make_token", "revoke_token", "link", "unlink"),
