@@ -85,6 +85,8 @@ _TAGS = {
     "groups": "Groups and their members.",
     "invitations": "Invitations to groups.",
     "blocks": "Whom a user blocks.",
+    "mutes": "What a user mutes.",
+    "pushes": "Where a user is notified.",
     "reports": "Reporting messages to the operators.",
     "admin": "For operators, who have an API key.",
     UPSTREAM: "The calls of crossoverJie/cim's clients, for guests, who have no password and prove nothing.",

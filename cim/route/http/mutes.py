@@ -33,7 +33,7 @@ class MutesAPI:
     _delivery: Delivery
 
     @http_call("GET /v1/mutes", answers={200: _MUTES})
-    async def muted(self, caller: Caller) -> dict[str, Any]:
+    async def muted_conversations(self, caller: Caller) -> dict[str, Any]:
         """List the conversations that the user mutes."""
         muted = await self._store.muted(caller.account.id)
         return {"conversations": [{"conversation": name, "until": muted[name]} for name in sorted(muted)]}
@@ -46,7 +46,7 @@ class MutesAPI:
         errors=(409,),
         example={"until": 1795440000000},
     )
-    async def mute(self, caller: Caller, conversation: str, until: int) -> None:
+    async def mute_conversation(self, caller: Caller, conversation: str, until: int) -> None:
         """Mute a conversation: its messages come and count as before, and notify nobody.
 
         It is told to all devices of the user. Without `until` it lasts until it is unmuted. 409 if you mute 1,000
@@ -58,7 +58,7 @@ class MutesAPI:
         self._tell(user, conversation, until)
 
     @http_call("DELETE /v1/conversations/{conversation}/mute", path=_PATH, answers={204: None}, errors=(404,))
-    async def unmute(self, caller: Caller, conversation: str) -> None:
+    async def unmute_conversation(self, caller: Caller, conversation: str) -> None:
         """Unmute a conversation."""
         # Also one that the user is not part of any more.
         if not await self._store.unmute(caller.account.id, conversation):

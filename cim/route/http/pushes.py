@@ -52,7 +52,7 @@ class PushesAPI:
         example={"kind": "fcm", "address": "dGhlIHRva2Vu", "device": "phone"},
     )
     @confirmed
-    async def register(
+    async def register_push(
         self, caller: Caller, kind: str, address: str, keys: dict[str, str | None] | None, device: str | None
     ) -> dict[str, Any]:
         """Have a device notified of messages that no session of the user took within 5 s.
@@ -76,7 +76,7 @@ class PushesAPI:
         return {"id": made.id, "kind": kind, "device": device, "at": at}
 
     @http_call("GET /v1/pushes", answers={200: _REGISTRATIONS})
-    async def registered(self, caller: Caller) -> dict[str, Any]:
+    async def pushes(self, caller: Caller) -> dict[str, Any]:
         """List where the user is notified."""
         found = await self._store.registrations((caller.account.id,))
         shown = [
@@ -87,7 +87,7 @@ class PushesAPI:
 
     @http_call("DELETE /v1/pushes/{id}", path={"id": _ID}, answers={204: None}, errors=(404,))
     @confirmed
-    async def unregister(self, caller: Caller, id: str) -> None:
+    async def unregister_push(self, caller: Caller, id: str) -> None:
         """Have a device no longer notified."""
         if not await self._store.unregister(caller.account.id, id):
             raise NotFound("you have no such registration")
