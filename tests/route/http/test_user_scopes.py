@@ -52,7 +52,6 @@ NEEDED = {
     "GET /v1/pushes": READ,
     "PUT /v1/pushes": ACCOUNT,
     "DELETE /v1/pushes/{id}": ACCOUNT,
-    "POST /v1/reports": SEND,
     "GET /v1/blocks": ACCOUNT,
     "PUT /v1/blocks/{user}": ACCOUNT,
     "DELETE /v1/blocks/{user}": ACCOUNT,
