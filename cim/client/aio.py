@@ -42,6 +42,7 @@ from cim.client.values import (
     Receipt,
     Removed,
     State,
+    Token,
     Typing,
     User,
 )
@@ -94,6 +95,9 @@ async def connect(
     if isinstance(credentials, Password) and callable(credentials.invitation):
         ask = credentials.invitation
         credentials = evolve(credentials, invitation=lambda text: Deferred.fromFuture(asyncio.ensure_future(ask(text))))
+    if isinstance(credentials, Token) and callable(credentials.fresh):
+        get = credentials.fresh
+        credentials = evolve(credentials, fresh=lambda: Deferred.fromFuture(asyncio.ensure_future(get())))
     client = Client(
         reactor,
         routes,

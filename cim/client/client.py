@@ -37,7 +37,7 @@ from cim.client.native_engine import DeviceLogin, NativeEngine, Remembered
 from cim.client.routes import Routes
 from cim.client.trust import Trust, Verifier
 from cim.client.v1 import NotNative, V1Calls
-from cim.client.values import Credentials, Guest, Kind, Password, Sent, State, User, Waiting
+from cim.client.values import Credentials, Guest, Kind, Password, Sent, State, Token, User, Waiting
 from cim.daemon.clock import time_of_day
 from cim.errors import CIMError, InvalidField
 from cim.model import check_id, check_name
@@ -180,22 +180,26 @@ class Client(ClientCalls, Service):
 
     async def _run(self) -> None:
         """Keep the client online until it has left."""
-        if isinstance(self._credentials, Password) and not self._trust.insecure:
+        if not isinstance(self._credentials, Guest) and not self._trust.insecure:
             self._routes.check_privacy()
         await self._history.open()
         self._opened.come()
         facts = await self._history.facts()
         if isinstance(self._credentials, Guest):
             return await self._guest().run()
-        self._api.token, self._api.password = facts.get("token", ""), self._credentials.password
+        self._api.token = facts.get("token", "")
+        if isinstance(self._credentials, Password):
+            self._api.password = self._credentials.password
         me = User(int(facts["id"]), facts.get("name", self._credentials.name)) if "id" in facts else None
         known = Remembered(me, await self._history.places(), await self._history.waiting())
         try:
             await self._native(self._credentials, known).run()
         except NotNative:
+            if isinstance(self._credentials, Token):
+                raise
             await self._guest().run()
 
-    def _native(self, credentials: Password, known: Remembered) -> Engine:
+    def _native(self, credentials: Password | Token, known: Remembered) -> Engine:
         device = DeviceLogin(credentials, self._device, self._agent)
         return self._use(
             NativeEngine(self._told, self._world, api=self._api, device=device, history=self._history, known=known)

@@ -37,6 +37,7 @@ from cim.client.values import (
     Receipt,
     Removed,
     Sent,
+    Token,
     Typing,
     User,
     Waiting,
@@ -62,7 +63,7 @@ class DeviceLogin:
     :param agent: the name of the program on it
     """
 
-    credentials: Password
+    credentials: Password | Token
     name: str
     agent: str
 
@@ -228,6 +229,9 @@ class NativeEngine:
         finally:
             if self._api.unknown_logins != unknown:
                 self._doubt_ends = self._world.reactor.seconds() + DOUBT_SECONDS
+        if self._me is not None and login.user.id != self._me.id:
+            self._api.token = ""
+            raise Unauthorized(f"the token is of another user than what is kept here, which is {self._me.id}'s")
         self._identified(login.user)
         self._journal.set_fact("token", login.token)
         if self._baseline is None:
@@ -353,6 +357,9 @@ class NativeEngine:
         elif goodbye.code == "banned":
             self._farewell = Banned(goodbye.message or Banned.text)
         else:
+            if goodbye.code == "unauthorized" and isinstance(self._device.credentials, Token):
+                # What it led to ends with it.
+                self._api.token = ""
             message = goodbye.message or f"the server ended the session ({goodbye.code})"
             self._farewell = Busy(message, goodbye.retry_after_seconds)
         assert self._connection is not None

@@ -1,31 +1,65 @@
-"""The login of a native client: with the token of the last login, or with the password."""
+"""The login of a native client: with the token of the last login, or with the password, or with a token of others."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 
 from cim.client.v1 import LoggedIn, V1Calls
-from cim.client.values import Password
-from cim.errors import AccountsClosed, BadRequest, CIMError, Conflict, Forbidden, InvitationNeeded, Unauthorized
+from cim.client.values import Password, Token
+from cim.errors import (
+    AccountsClosed,
+    BadRequest,
+    CIMError,
+    Conflict,
+    Forbidden,
+    InvitationNeeded,
+    Unauthorized,
+    Unavailable,
+)
 from cim.reset_codes import ResetCode
 
 
-async def log_in(api: V1Calls, credentials: Password, device: str, *, create: bool) -> LoggedIn:
+async def log_in(api: V1Calls, credentials: Password | Token, device: str, *, create: bool) -> LoggedIn:
     """Log in; a token that is no longer valid is forgotten.
 
     :param create: whether the account may be created now, if the credentials ask for it
     :raises Unauthorized: neither token nor password is valid, or the name belongs to somebody else
     :raises InvitationNeeded: a new account needs an invitation that is valid
     """
+    name = credentials.name if isinstance(credentials, Password) else ""
     if api.token:
         try:
-            return await api.log_in(credentials.name, device)
+            return await api.log_in(name, device)
         except (Unauthorized, Forbidden):
             api.token = ""
+    if isinstance(credentials, Token):
+        return await _vouched(api, credentials, device)
     try:
         return await api.log_in(credentials.name, device, api.password or credentials.password)
     except Unauthorized as refused:
         return await _otherwise(api, credentials, device, refused, create=create and credentials.create)
+
+
+async def _vouched(api: V1Calls, credentials: Token, device: str) -> LoggedIn:
+    """Log in with a token or a JWT of others."""
+    fresh = credentials.fresh
+    if not isinstance(fresh, str):
+        try:
+            fresh = await fresh()
+        except CIMError:
+            raise
+        except Exception as error:
+            # It may ask somebody else over a network, by whatever library.
+            raise Unavailable(f"there is no token to log in with: {error or type(error).__name__}")
+    if not fresh:
+        raise Unauthorized("there is no token to log in with")
+    api.token = fresh
+    try:
+        return await api.log_in("", device)
+    except BaseException:
+        # It is for this login alone.
+        api.token = ""
+        raise
 
 
 async def _otherwise(

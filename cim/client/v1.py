@@ -78,8 +78,11 @@ class V1Calls:
         self.unknown_logins = 0
 
     async def log_in(self, name: str, device: str, password: str = "") -> LoggedIn:
-        """Log in with the password, or with the token if there is none."""
-        body = {"name": name, "device": device}
+        """Log in with the password, or with the token if there is none.
+
+        :param name: empty if only the token knows
+        """
+        body = {"name": name, "device": device} if name else {"device": device}
         if password:
             body["password"] = password
         unknown = self._routes.unknown

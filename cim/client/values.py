@@ -49,13 +49,26 @@ class Password:
 
 
 @frozen
+class Token:
+    """An account that somebody else vouches for: a back end by a token that it made, or an issuer by a JWT.
+
+    :param fresh: the token or JWT; or a function that returns one, and is called whenever one is needed: at first, and
+        when the session and the token that it led to have ended
+    :param name: what to call the user until it is known
+    """
+
+    fresh: str | Callable[[], Awaitable[str]] = field(repr=False)
+    name: str = "you"
+
+
+@frozen
 class Guest:
     """An account of upstream's API: anyone who knows the name can log in, and there is no history to read."""
 
     name: str
 
 
-Credentials = Password | Guest
+Credentials = Password | Token | Guest
 
 
 @frozen

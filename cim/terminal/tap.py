@@ -16,6 +16,7 @@ from typing import Any
 from attrs import evolve
 
 from twisted.application.service import IService
+from twisted.internet.defer import execute
 from twisted.logger import Logger
 from twisted.python.reflect import namedAny
 from twisted.python.usage import UsageError
@@ -27,12 +28,12 @@ from cim.client.iclient import IHistory, IListener
 from cim.client.message_log import MessageLog
 from cim.client.routes import parse_route
 from cim.client.trust import Trust
-from cim.client.values import Credentials, Guest, Password
+from cim.client.values import Credentials, Guest, Password, Token
 from cim.daemon.clock import monotonic_reactor
 from cim.daemon.config import DaemonOptions, read_secret_file
 from cim.daemon.root import DaemonRoot
 from cim.daemon.runtime import Exit
-from cim.errors import InvalidField
+from cim.errors import InvalidField, Unavailable
 from cim.interfaces import IMessageListener
 from cim.model import check_name
 from cim.terminal.console.chat import Chat
@@ -74,6 +75,12 @@ class Options(DaemonOptions):
             None,
             None,
             "File with the user's password; without it one is generated and kept in the data folder.",
+        ],
+        [
+            "token-file",
+            None,
+            None,
+            "File with a token of a back end, or a JWT, in the place of a password; read for each login that needs it.",
         ],
         [
             "invitation",
@@ -145,7 +152,9 @@ class Options(DaemonOptions):
             raise UsageError(f"{error.field} {error.reason}")
         if FIRST in self.pins and len(self.pins) > 1:
             raise UsageError(f"--pin {FIRST} cannot be combined with a pin")
-        if self["data"] == "" and not self["guest"] and not self["password-file"]:
+        if self["token-file"] and (self["guest"] or self["password-file"] or self["invitation"]):
+            raise UsageError("--token-file takes the place of --guest, --password-file and --invitation: give it alone")
+        if self["data"] == "" and not (self["guest"] or self["password-file"] or self["token-file"]):
             raise UsageError("--data '' keeps no password: give one with --password-file FILE, or use --guest")
         self["listeners"] = [
             _made("listener", name, IMessageListener, IListener) for name in self.get("listener") or ()
@@ -275,7 +284,9 @@ def _identity(options: Options, reactor: Any) -> Identity:
     if folder is not None:
         history = SqliteHistory(folder.numbered_history(number), reactor)
         facts.append(("data", _short(folder.path)))
-    if options["password-file"]:
+    if options["token-file"]:
+        credentials = Token(lambda: execute(_token, options["token-file"]), name)
+    elif options["password-file"]:
         credentials = Password(name, read_secret_file(options["password-file"], "password-file"), create=True)
     elif folder is not None:
         new = folder if folder.password() is None else None
@@ -321,6 +332,13 @@ def _identity(options: Options, reactor: Any) -> Identity:
     return Identity(client, name, facts, banner, new, hint, question)
 
 
+def _token(path: str) -> str:
+    try:
+        return read_secret_file(path, "token-file")
+    except UsageError as error:
+        raise Unavailable(str(error)) from None
+
+
 def makeService(options: Options, reactor: Any = None) -> IService:
     """Return the client of one user as a service, which connects when it is started."""
     reactor = reactor or monotonic_reactor()
@@ -344,7 +362,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
             lambda: uuid.uuid4().hex,
             answerer=options["answerer"],
             question=identity.question,
-            passwords=options.folder if not options["password-file"] else None,
+            passwords=options.folder if not (options["password-file"] or options["token-file"]) else None,
             facts=identity.facts,
             keeps=options.folder is not None,
         )

@@ -123,6 +123,7 @@ class ClientCase(SynchronousTestCase):
         passwords = Passwords(execute, PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
         metrics = self.cluster.metrics
         v1 = v1_of(route, passwords, settings, lambda: f"id-{next(self.ids)}", health=route.health, metrics=metrics)
+        self.v1 = v1
         resource = api_resource(
             v1,
             route,

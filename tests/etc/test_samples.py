@@ -67,6 +67,7 @@ EXAMPLES = {
         "listener",
         "route",
         "password-file",
+        "token-file",
         "device",
         "data",
         "message-log",

@@ -60,7 +60,13 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(str(self.parse("alice", "--data", "/x").folder.path), "/x/127.0.0.1-8083/alice")
         self.assertIsNone(self.parse("alice", "--guest").folder)
         self.assertIsNone(self.parse("alice", "--data", "", "--password-file", "p").folder)
+        self.assertIsNone(self.parse("alice", "--data", "", "--token-file", "t").folder)
         self.assertIn("--password-file", self.refused("alice", "--data", ""))
+
+    def test_a_token_takes_the_place_of_a_password(self):
+        self.assertEqual(self.parse("alice", "--token-file", "t")["token-file"], "t")
+        for other in (("--password-file", "p"), ("--guest",), ("--invitation", "i")):
+            self.assertIn("--token-file", self.refused("alice", "--token-file", "t", *other))
 
     def test_devices_of_two_machines_differ(self):
         self.assertIn(socket.gethostname()[:40], self.parse("alice").device())
