@@ -109,7 +109,7 @@ class ServicesTests(SynchronousTestCase):
             self.assertEqual(options["advertise-websocket"], f"wss://{HOST}/servers/{number}/v1/socket")
         opened = {name for name, one in SERVICES.items() for port in one.get("ports", ()) if "127.0.0.1" not in port}
         self.assertEqual(opened, {"nginx", "server1", "server2", "suite"})
-        self.assertEqual(composed()["networks"]["store"], {"internal": True})
+        self.assertEqual(composed()["networks"]["store"]["internal"], True)
 
     def test_nginx_is_whom_they_trust(self):
         nginx = SERVICES["nginx"]["networks"]["front"]["ipv4_address"]
@@ -210,35 +210,36 @@ class SetupTests(ScriptsCase):
 
 
 class RedisTests(ScriptsCase):
-    def conf(self, kind, name):
-        """The configuration that the script makes, in a folder of its own."""
+    def conf(self, name):
+        """The configuration that the script makes for a service, in a folder of its own."""
+        service = SERVICES[name]
+        kind = service["command"][0]
         data = self.folder / name
         data.mkdir()
-        paths = [("/etc/cim/", f"{TOP}/etc/"), ("/data", data)]
-        told = self.run_script("redis", kind, name, "redis1", paths=paths, stubs=["redis-server"])
+        how = {"paths": [("/etc/cim/", f"{TOP}/etc/"), ("/data", data)], "stubs": ["redis-server"]}
+        told = self.run_script("redis", *service["command"], **how)
         conf = data / f"{kind}.conf"
         self.assertEqual(told, f"redis-server {conf}{' --sentinel' * (kind == 'sentinel')}\n")
         made = conf.read_text()
         # What Sentinels changed stays.
         conf.write_text(made + "# changed\n")
-        self.run_script("redis", kind, name, "redis1", paths=paths, stubs=["redis-server"])
+        self.run_script("redis", *service["command"], **how)
         self.assertEqual(conf.read_text(), made + "# changed\n")
         return conf
 
     def test_redis(self):
         redis = self.program("redis-server")
-        for name in ("redis1", "redis2"):
-            conf = self.conf("redis", name)
-            self.assertEqual("replicaof redis1 6379\n" in conf.read_text(), name != "redis1")
-            self.assertIn(f"replica-announce-ip {name}\n", conf.read_text())
-            # With port 0 and no socket it ends by itself as soon as the configuration was read.
-            done = self.runs(redis, str(conf), "--port", "0")
-            self.assertIn("Configured to not listen anywhere", done.stdout + done.stderr)
+        master = SERVICES["redis1"]["networks"]["store"]["ipv4_address"]
+        for name in ("redis1", "redis2", "redis3"):
+            conf = self.conf(name)
+            self.assertEqual(f"\nreplicaof {master} 6379\n" in conf.read_text(), name != "redis1")
+        # With port 0 and no socket it ends by itself as soon as the configuration was read.
+        done = self.runs(redis, str(conf), "--port", "0")
+        self.assertIn("Configured to not listen anywhere", done.stdout + done.stderr)
 
     def test_sentinel(self):
-        made = self.conf("sentinel", "sentinel1").read_text()
-        # Names must be allowed before one is named.
-        self.assertLess(made.index("resolve-hostnames yes"), made.index("sentinel monitor main redis1 6379 2"))
+        master = SERVICES["redis1"]["networks"]["store"]["ipv4_address"]
+        self.assertIn(f"sentinel monitor main {master} 6379 2\n", self.conf("sentinel1").read_text())
 
 
 class NginxTests(ScriptsCase):
