@@ -44,12 +44,13 @@ export class Api {
    * @param {string} path
    * @param {object | null} [body]
    * @param {boolean} [known] whether it is made by the user
+   * @param {string} [token] that proves it
    * @returns {Promise<any>} */
-  async call(method, path, body = null, known = true) {
+  async call(method, path, body = null, known = true, token = this.token) {
     /** @type {Record<string, string>} */
     const headers = { Accept: 'application/json' };
     if (body) headers['Content-Type'] = 'application/json';
-    if (known && this.token) headers.Authorization = `Bearer ${this.token}`;
+    if (known && token) headers.Authorization = `Bearer ${token}`;
     let answer;
     try {
       answer = await this.#ports.request({
@@ -74,6 +75,7 @@ export class Api {
    *   tokens, those of this run are tried when the token has expired
    * @returns {Promise<Login>} */
   async logIn(device, credentials) {
+    if (this.#ports.token && !credentials) return this.#logInByToken(device);
     try {
       const login = await this.#logIn(device, credentials);
       if (credentials && !this.#ports.cookie) this.#credentials = credentials;
@@ -85,12 +87,36 @@ export class Api {
     }
   }
 
+  /** With the token of the last login, or else with one that is given now.
+   * @param {string} device
+   * @returns {Promise<Login>} */
+  async #logInByToken(device) {
+    if (this.token) {
+      try {
+        return await this.#logIn(device);
+      } catch (error) {
+        const over = error instanceof CIMError && (error.code === 'unauthorized' || error.code === 'forbidden');
+        if (!over) throw error;
+        this.forget();
+      }
+    }
+    let given;
+    try {
+      given = await this.#ports.token?.();
+    } catch (error) {
+      throw new CIMError('unavailable', `there is no token to log in with: ${error instanceof Error ? error.message : error}`);
+    }
+    if (!given) throw new CIMError('unauthorized', 'there is no token to log in with');
+    return this.#logIn(device, undefined, given);
+  }
+
   /** @param {string} device
    * @param {{ name: string, password: string }} [credentials]
+   * @param {string} [token] in the place of that of the last login
    * @returns {Promise<Login>} */
-  async #logIn(device, credentials) {
+  async #logIn(device, credentials, token) {
     const cookie = this.#ports.cookie ? { cookie: true } : {};
-    const said = await this.call('POST', '/v1/sessions', { ...credentials, device, ...cookie }, !credentials);
+    const said = await this.call('POST', '/v1/sessions', { ...credentials, device, ...cookie }, !credentials, token);
     if (said.token) this.token = said.token;
     const { server } = said;
     const socket = server.socket ? `${this.#ports.api.replace(/^http/, 'ws')}${server.socket}` : server.websocket;
@@ -104,6 +130,11 @@ export class Api {
     const said = await this.call('PUT', '/v1/password', { password: before, new_password: after });
     if (said.token) this.token = said.token;
     if (this.#credentials) this.#credentials = { ...this.#credentials, password: after };
+  }
+
+  /** The session has ended with the token that it was opened with, where others give those. */
+  expired() {
+    if (this.#ports.token) this.forget();
   }
 
   /** Forget who is logged in. */

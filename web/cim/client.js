@@ -23,9 +23,11 @@ const MAX_CONTENT = 48 * 1024;
 const MAX_WAITING = 1_000;
 
 /** A client of one user at one system, idle until `logIn` or `resume`.
- * @param {import('./ports.js').Ports} ports
+ * @param {import('./ports.js').Ports} given
  * @returns {Client} */
-export function createClient(ports) {
+export function createClient(given) {
+  // Who logs in by somebody else's tokens has no cookie.
+  const ports = given.token ? { ...given, cookie: false } : given;
   const api = new Api(ports);
   const listeners = new Listeners();
   /** @type {Tab | null} */
@@ -107,7 +109,7 @@ export function createClient(ports) {
    * @param {{ name: string, password: string }} [credentials] */
   const logIn = async (device, credentials) => {
     const login = await api.logIn(device, credentials);
-    if (credentials) channel?.post({ kind: 'in', user: login.user.id });
+    if (credentials || ports.token) channel?.post({ kind: 'in', user: login.user.id });
     return begin({ ...login.user, device }, login);
   };
 
@@ -120,7 +122,9 @@ export function createClient(ports) {
     try {
       await api.endSession(device);
     } catch (error) {
-      const isOver = error instanceof CIMError && (error.code === 'unauthorized' || error.code === 'not-found');
+      // Somebody else's token may not allow it; nothing goes on by it.
+      const codes = ['unauthorized', 'not-found', ...(ports.token ? ['forbidden'] : [])];
+      const isOver = error instanceof CIMError && codes.includes(error.code);
       if (!isOver) throw error;
     }
     api.forget();
@@ -196,6 +200,12 @@ export function createClient(ports) {
     register: (account) => api.register(account),
     logIn(credentials) {
       const last = stored();
+      if (!credentials) {
+        if (!ports.token) return Promise.reject(new CIMError('invalid', 'a name and a password are needed'));
+        // Whoever is here now: it may be somebody else than the last time.
+        api.forget();
+        return logIn(last?.device ?? newDevice());
+      }
       const same = last?.name.toLowerCase() === credentials.name.toLowerCase();
       return logIn(last && same ? last.device : newDevice(), credentials);
     },

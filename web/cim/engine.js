@@ -255,6 +255,7 @@ export class Engine {
       if (!(await this.#rivals())) this.#reconnection.end(end.code, end.message);
     } else if (end.code === 'logged-out') this.#reconnection.end(end.code, end.message);
     else if (end.code === 'unauthorized' && !this.#asked) {
+      this.#api.expired();
       // The ticket was no good: one new one, at once.
       this.#asked = true;
       this.#reconnection.lost({ ...end, retryAfter: 0 });

@@ -96,6 +96,8 @@ export interface Ports {
   api: string;
   /** Whether logins go by a cookie (pages of the API's own origin) or by a token. */
   cookie: boolean;
+  /** Gives a token of a back end, or a JWT, for whoever is here; asked whenever one is needed. There is no cookie then. */
+  token?: () => string | Promise<string>;
   /** What to begin the names of devices with: `web`, `node`. */
   device: string;
   /** The name of the program, for operators. */

@@ -185,7 +185,8 @@ export interface Client {
   /** What the system says of itself, without a login. */
   about(): Promise<About>;
   register(account: { name: string; password: string; invitation?: string }): Promise<User>;
-  logIn(credentials: { name: string; password: string }): Promise<User>;
+  /** Without credentials where `ports.token` gives tokens: as whoever these are of. */
+  logIn(credentials?: { name: string; password: string }): Promise<User>;
   /** Go on as the user of the cookie or of the stored token; null if there is none. Works without a network for what is stored. */
   resume(): Promise<User | null>;
   /** A reset code of an operator gives a new password. */
