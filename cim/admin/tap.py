@@ -70,9 +70,21 @@ class Admin(Group):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `cim-admin`."""
+    try:
+        try:
+            _main(sys.argv[1:] if arguments is None else arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read it has seen enough; nothing more can be written when Python ends, either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _main(arguments: Sequence[str]) -> None:
     options = Admin(os.environ)
     try:
-        options.parseOptions(sys.argv[1:] if arguments is None else arguments)
+        options.parseOptions(arguments)
     except UsageError as error:
         _refuse(error, 2)
     command: Any = options
@@ -80,13 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command = command.subOptions
     try:
         _run(command)
-        sys.stdout.flush()
     except CIMError as error:
         _refuse(error, 1)
-    except BrokenPipeError:
-        # Whoever read it has seen enough; nothing more can be written when Python ends, either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
 
 
 def _refuse(error: Exception, status: int) -> NoReturn:

@@ -208,3 +208,17 @@ class PrintingTests(SynchronousTestCase):
         out, err = self.printed(True)
         self.assertEqual([json.loads(line) for line in out.splitlines()], [*self.ROWS, {"made": 1}])
         self.assertEqual(err, "")
+
+
+class ReaderTests(SynchronousTestCase):
+    def test_who_reads_no_further(self):
+        """Nobody is shown a traceback who looks at the first line alone."""
+        for arguments in (["--help"], ["mute", "--help"]):
+            reading, writing = os.pipe()
+            os.close(reading)
+            out = os.fdopen(writing, "w", buffering=1)
+            self.patch(sys, "stdout", out)
+            with self.assertRaises(SystemExit) as raised:
+                main(arguments)
+            self.assertEqual(raised.exception.code, 1, arguments)
+            out.close()
