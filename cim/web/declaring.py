@@ -58,6 +58,7 @@ class Call:
     :ivar example: an example of a body, for the document
     :ivar asks_whether_awaited: its handler wants to know whether the client still waits
     :ivar private: it shows an operator what users said
+    :ivar watched: the log says who made it, though it changes nothing
     :ivar needs: the scope that a bounded token of a user must have for it; None if it takes none
     :ivar asks_for_trace: its handler wants to know the trace that the request belongs to
     """
@@ -77,6 +78,7 @@ class Call:
     asks_whether_awaited: bool = False
     scope: Scope | None = None
     private: bool = False
+    watched: bool = False
     needs: UserScope | None = None
     asks_for_trace: bool = False
 
@@ -87,7 +89,7 @@ class Call:
         Messages that back ends send are not: there are too many.
         """
         changes = self.scope not in (None, Scope.SEND) and "GET" not in self.methods
-        return changes or self.private
+        return changes or self.private or self.watched
 
     @property
     def usual(self) -> int:
@@ -150,6 +152,7 @@ def http_call(
     example: Mapping[str, Any] | None = None,
     asks_whether_awaited: bool = False,
     private: bool = False,
+    watched: bool = False,
     needs: UserScope | None = None,
     asks_for_trace: bool = False,
 ) -> Callable[[_H], _H]:
@@ -164,6 +167,7 @@ def http_call(
     :param asks_whether_awaited: the handler also gets a function `awaited`, which returns whether the client is still
         connected
     :param private: it shows an operator what users said
+    :param watched: the log is to say who made it, though it changes nothing
     :param needs: the scope that a bounded token of a user must have; where a token is taken, it is READ for a GET and
         ACCOUNT for the others if nothing else is said
     :param asks_for_trace: the handler also gets `trace`, the name of the trace that the request belongs to, if any
@@ -198,6 +202,7 @@ def http_call(
             asks_whether_awaited,
             scope,
             private,
+            watched,
             needs,
             asks_for_trace,
         )

@@ -77,7 +77,22 @@ class ConsoleTests(ConsoleCase):
     def test_what_operators_do(self):
         alice, bob = self.user("alice"), self.user("bob")
         group = self.api("POST", "/v1/groups", {"name": MARKUP}, alice["token"])["id"]
+        said = {"to_user": alice["user_id"], "client_id": "a", "text": MARKUP}
+        sent = self.api("POST", "/v1/messages", said, bob["token"])
+        reported = {name: sent[name] for name in ("conversation", "position")}
+        self.api("POST", "/v1/reports", {**reported, "reason": MARKUP}, alice["token"])
         tab = self.enter()
+        tab.open(f"{self.console}#/reports")
+        tab.press("report")
+        tab.sees("copy", MARKUP)
+        for action, done in (("delete-message", "is deleted"), ("mute", "is muted"), ("close-report", "is closed")):
+            tab.press(action)
+            tab.press("dialog-yes")
+            tab.sees("notice", done)
+        tab.misses("close-report")
+        talk = f"/v1/conversations/{sent['conversation']}/messages"
+        messages = self.api("GET", talk, token=alice["token"])["messages"]
+        self.assertEqual([(one["text"], one["by_operator"]) for one in messages], [("", True)] * 2)
         tab.open(f"{self.console}#/users")
         tab.write("user-part", "bo").send_keys(Keys.ENTER)
         tab.until(lambda _: tab.texts("user") == ["bob"], "bob alone is found")
@@ -88,7 +103,7 @@ class ConsoleTests(ConsoleCase):
         tab.driver.switch_to.active_element.send_keys(Keys.ENTER)
         tab.misses("dialog")
         self.assertEqual(len(self.api("GET", "/v1/sessions", token=bob["token"])["sessions"]), 1)
-        for action, done in (("kick", "is logged out"), ("suspend", "is blocked"), ("delete", "is deleted")):
+        for action, done in (("kick", "is logged out"), ("ban", "is banned"), ("delete", "is deleted")):
             tab.press(action)
             tab.press("dialog-yes")
             tab.sees("notice", done)
@@ -101,7 +116,7 @@ class ConsoleTests(ConsoleCase):
         tab.sees("notice", "is dissolved")
         self.assertEqual(self.api("GET", "/v1/groups", token=alice["token"])["groups"], [])
         log = "\n".join(self.suite.lines)
-        for line in ("logout", "suspension", f"users/{bob['user_id']}", f"groups/{group}"):
+        for line in ("logout", "/ban", "/mute", "admin/reports", f"users/{bob['user_id']}", f"groups/{group}"):
             self.assertRegex(log, rf'audit: key "ops" at the console from 127\.0\.0\.1: \w+ "[^"]*{line}')
         tab.press("log-out")
         tab.sees("key")

@@ -4,6 +4,7 @@ import { el } from '../shared/dom.js';
 import { call } from './api.js';
 import { ask } from './dialog.js';
 import { action, button, goTo, sentence, when } from './parts.js';
+import { mayModerate, sanctionButtons } from './sanctions.js';
 import { t } from './texts.js';
 
 /**
@@ -22,22 +23,26 @@ export const mayChange = ({ session }) => session.scopes.includes('users');
 export function actions(stored, { path, line, show, context }) {
   const { name } = stored;
   /**
+   * @param {() => Promise<string>} run returns what was done, empty for nothing
+   * @param {(done: string) => void} [after]
+   */
+  const doing = (run, after = show) =>
+    action(line, async () => {
+      const done = await run();
+      if (!done) return;
+      line.good(done);
+      after(done);
+    });
+  /**
    * @param {string} words
    * @param {() => Promise<string>} run returns what was done, empty for nothing
    * @param {{ class?: string, testid: string, after?: (done: string) => void }} look
    */
-  const one = (words, run, { after = show, ...look }) =>
-    button(
-      words,
-      action(line, async () => {
-        const done = await run();
-        if (!done) return;
-        line.good(done);
-        after(done);
-      }),
-      look,
-    );
+  const one = (words, run, { after, ...look }) => button(words, doing(run, after), look);
+  const moderating = mayModerate(context) ? sanctionButtons(stored, doing) : [];
+  if (!mayChange(context)) return moderating;
   return [
+    ...moderating,
     one(
       t('kick'),
       async () => {
@@ -49,7 +54,9 @@ export function actions(stored, { path, line, show, context }) {
     ),
     one(t('password'), () => newPassword(path, name), { testid: 'password' }),
     one(t('reset-code'), () => resetCode(path, name), { testid: 'reset-code' }),
-    stored.suspended
+    mayModerate(context)
+      ? null
+      : stored.suspended
       ? one(
           t('resume'),
           async () => {

@@ -6,6 +6,7 @@ import { group, groups } from './groups.js';
 import { login } from './login.js';
 import { overview } from './overview.js';
 import { named, saidBefore } from './parts.js';
+import { report, reports } from './reports.js';
 import { sessions } from './sessions.js';
 import { talk } from './talk.js';
 import { language, switchLanguage, t } from './texts.js';
@@ -31,6 +32,8 @@ const VIEWS = [
   ['groups', 0, groups],
   ['groups', 1, group],
   ['talks', 1, talk],
+  ['reports', 0, reports],
+  ['reports', 1, report],
 ];
 /** What is in the menu, and the scope that a key needs for it. @type {[string, string][]} */
 const PARTS = [
@@ -38,6 +41,7 @@ const PARTS = [
   ['sessions', 'read'],
   ['users', 'read'],
   ['groups', 'read'],
+  ['reports', 'moderate'],
 ];
 
 const box = /** @type {HTMLElement} */ (document.getElementById('console'));

@@ -7,13 +7,15 @@ import { list } from './list.js';
 import { action, button, facts, load, named, notice, section, sentence, state, table, when } from './parts.js';
 import { t } from './texts.js';
 import { actions, mayChange } from './actions.js';
+import { sanctionText } from './sanctions.js';
 import { kind } from './users.js';
 
 /**
  * @typedef {{ device: string, live: boolean, since: number, server: string }} DeviceSession
  * @typedef {{ id: number, name: string, password: boolean, suspended: boolean,
  *   groups: { group: number, role: string }[], invitations: { group: number, by: number, at: number }[],
- *   blocked: number[], sessions: DeviceSession[] }} Stored
+ *   blocked: number[], sessions: DeviceSession[], ban: import('./sanctions.js').Sanction | null,
+ *   mute: import('./sanctions.js').Sanction | null }} Stored
  */
 
 /** Of how many groups of a user the names are shown. */
@@ -68,8 +70,10 @@ function parts(stored, names, acting) {
       facts([
         [t('id'), String(stored.id)],
         [t('account'), kind(stored)],
+        [t('banned'), sanctionText(stored.ban)],
+        [t('muted'), sanctionText(stored.mute)],
       ]),
-      mayChange(acting.context) ? el('div', { class: 'row actions' }, ...actions(stored, acting)) : null,
+      el('div', { class: 'row actions' }, ...actions(stored, acting)),
     ),
     section(t('sessions'), sessionsOf(stored, acting)),
     section(

@@ -6,11 +6,14 @@ import { searchable } from './list.js';
 import { named, state } from './parts.js';
 import { t } from './texts.js';
 
-/** @typedef {{ id: number, name: string, password: boolean, suspended: boolean, online: boolean }} ListedUser */
+/** @typedef {{ id: number, name: string, password: boolean, suspended: boolean, mute: object | null,
+ *   online: boolean }} ListedUser */
 
-/** What kind of account it is. @param {{ password: boolean, suspended: boolean }} user */
-export const kind = ({ password, suspended }) =>
-  suspended ? state(false, t('account.suspended')) : t(password ? 'account.password' : 'account.guest');
+/** What kind of account it is. @param {{ password: boolean, suspended: boolean, mute: object | null }} user */
+export const kind = ({ password, suspended, mute }) =>
+  suspended || mute
+    ? state(false, t(suspended ? 'account.suspended' : 'account.muted'))
+    : t(password ? 'account.password' : 'account.guest');
 
 /**
  * @param {HTMLElement} main

@@ -16,7 +16,10 @@ from cim.route.http.api_keys import APIKeys
 from cim.route.http.audit import Auditing
 from cim.route.http.conversations import ConversationsAPI
 from cim.route.http.export import ExportAPI
+from cim.route.http.removals import RemovalsAPI
+from cim.route.http.reports import ReportsAPI
 from cim.route.http.reset_codes import ResetCodesAPI
+from cim.route.http.sanctions import SanctionsAPI
 from cim.route.http.status import StatusAPI
 from cim.route.http.users import UsersAPI
 from cim.web.operations import Where
@@ -24,7 +27,18 @@ from cim.web.problem import Problems
 from cim.web.serving import CallResource
 
 #: Whose calls operators make at the console; calls of users among them are refused.
-SERVED = (AdminAPI, AdminGroupsAPI, ConversationsAPI, ExportAPI, ResetCodesAPI, StatusAPI, UsersAPI)
+SERVED = (
+    AdminAPI,
+    AdminGroupsAPI,
+    ConversationsAPI,
+    ExportAPI,
+    RemovalsAPI,
+    ReportsAPI,
+    ResetCodesAPI,
+    SanctionsAPI,
+    StatusAPI,
+    UsersAPI,
+)
 
 
 def console_calls(

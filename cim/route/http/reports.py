@@ -120,7 +120,7 @@ class ReportsAPI:
             "limit": Optional(limit(), PAGE),
         },
         answers={200: _REPORTS},
-        private=True,
+        watched=True,
     )
     async def reports(
         self,
@@ -153,7 +153,7 @@ class ReportsAPI:
         path={"report": _REPORT_ID},
         answers={200: REPORT},
         errors=(404,),
-        private=True,
+        watched=True,
     )
     async def read_report(self, caller: Caller, report: int) -> dict[str, Any]:
         """Read a report."""

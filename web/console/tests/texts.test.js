@@ -11,7 +11,7 @@ const SOURCE = readdirSync(FOLDER)
   .map((name) => readFileSync(new URL(name, FOLDER), 'utf8'))
   .join('\n');
 /** Those whose keys are put together where they are used. */
-const JOINED = ['role.', 'nav.', 'fact.'];
+const JOINED = ['role.', 'nav.', 'fact.', 'time.', 'reports.', 'ban', 'mute', 'unban', 'unmute'];
 
 /** @param {string} text */
 const places = (text) => [...text.matchAll(/\{\w+\}/g)].map(String).sort();
