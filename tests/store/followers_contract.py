@@ -8,7 +8,7 @@ from zope.interface.verify import verifyObject
 
 from cim.interfaces import IFollowers
 from cim.model import Followed, Following
-from cim.store.rules.followers import FORGOTTEN_MS, IDLE_MS, LISTED
+from cim.store.rules.followers import FORGOTTEN_MS, HANDED_OUT, IDLE_MS, LISTED
 from cim.wire import conversations
 from tests.store.conversing import ALICE, BOB, CAROL, TALK, Conversing
 
@@ -65,6 +65,19 @@ class FollowersContract(Conversing):
         [two] = (await self.read()).entries
         await self.say("two")
         self.assertEqual(await self.follow(), {TALK: Followed(TALK, two.position)})
+
+    async def test_a_new_one_gets_nothing_of_before(self):
+        """Though it was noted for others, who are gone by now."""
+        await self.begin("old")
+        for user in range(1, HANDED_OUT + 50):
+            await self.say("x", sender=user, conversation=conversations.private(user, 5000))
+        await self.let_pass(FORGOTTEN_MS / 1000 + 1)
+        self.assertEqual(await self.follow("new"), {})
+        [position] = await self.say("one", sender=7, conversation="p:7:5000")
+        given = await self.follow("new")
+        self.assertEqual(list(given), ["p:7:5000"])
+        page = await self.read("p:7:5000", after=given["p:7:5000"].position)
+        self.assertEqual([entry.position for entry in page.entries], [position])
 
     async def test_what_another_route_appends(self):
         await self.begin()

@@ -141,7 +141,8 @@ local function append(stream, i)
   end
   if muting then muted = muted_by_operator(sender) or muted end
   local counters = COUNTERS .. tag
-  local was = redis.call('HMGET', counters, 'log', 's:' .. sender, 'held', 'bytes')
+  local was = are_followers and redis.call('HMGET', counters, 'log', 's:' .. sender, 'held', 'bytes', 'noted')
+    or redis.call('HMGET', counters, 'log', 's:' .. sender, 'held', 'bytes')
   local last, total, counted, indexed = log_of(conversation, was[1])
   local once = ONCE .. tag .. ':' .. sender .. ':' .. client_id
   if role == 'asked' or role == 'refused' then
@@ -245,9 +246,12 @@ local function append(stream, i)
   if bytes then
     more[#more + 1], more[#more + 2] = 'bytes', total .. ' ' .. digits(bytes)
   end
+  if are_followers and not was[5] then
+    more[#more + 1], more[#more + 2] = 'noted', 1
+    redis.call('HSETNX', CHANGED, conversation, last)
+  end
   redis.call('HSET', counters, 'log', log, unpack(more))
   if held then history().appended(counters, held, own, sender, position, size) end
-  if are_followers then redis.call('HSETNX', CHANGED, conversation, last) end
   stored[once] = true
   if role == 'recalls' or role == 'edits' then
     local text = padded(ref)

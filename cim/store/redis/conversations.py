@@ -7,7 +7,7 @@
                                 unread, and the activity in the indexes; s:<user>: how many of those are the user's, and
                                 the position of the last; r:<user>: the read mark, and how many of others' are up to it;
                                 v:<user>: what reached a device of a user without a read mark, in private conversations;
-                                bytes, held, h:<user>: what is held there (history.lua)
+                                bytes, held, h:<user>: what is held there (history.lua); noted, if it is in cim:changed
     cim:x:{<conversation>}      sorted set: positions of recalled messages, padded with zeros
     cim:e:{<conversation>}      sorted set: positions of edited messages, padded likewise, with those of the last edits,
                                 and of what operators recalled, with those of the recalls

@@ -3,7 +3,6 @@
 -- follower is forgotten that nobody has, how many changed conversations are handed out at most.
 -- Returns how many changed ones are left, and for each: conversation, position, failures, since when they fail.
 local name, now, owner = ARGV[1], tonumber(ARGV[2]), ARGV[3]
-redis.call('ZADD', FOLLOWERS, digits(now), name)
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', FOLLOWERS, '-inf', digits(now - ARGV[6]), 'LIMIT', 0, 10)) do
   redis.call('UNLINK', DUE .. tag(gone), FOLLOWED .. tag(gone), STOPPED .. tag(gone))
   redis.call('ZREM', FOLLOWERS, gone)
@@ -21,7 +20,12 @@ for i = 1, #changed, 2 do
     end
   end
   redis.call('HDEL', CHANGED, conversation)
+  redis.call('HDEL', COUNTERS .. tag(conversation), 'noted')
 end
+local left = redis.call('HLEN', CHANGED)
+-- A new one begins when what was said before is handed out.
+if left > 0 and not redis.call('ZSCORE', FOLLOWERS, name) then return {left, {}} end
+redis.call('ZADD', FOLLOWERS, digits(now), name)
 local given = {}
 if redis.call('HEXISTS', STOPPED .. tag(name), ALL) == 0 then
   for _, conversation in ipairs(redis.call('ZRANGEBYSCORE', DUE .. tag(name), '-inf', digits(now), 'LIMIT', 0, ARGV[5])) do
@@ -35,4 +39,4 @@ if redis.call('HEXISTS', STOPPED .. tag(name), ALL) == 0 then
     end
   end
 end
-return {redis.call('HLEN', CHANGED), given}
+return {left, given}

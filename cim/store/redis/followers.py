@@ -1,6 +1,7 @@
 """Followers of the logs in Redis.
 
-cim:changed         hash: conversation -> the position before the first message since it was handed out to followers
+cim:changed         hash: conversation -> the position before the first message since it was handed out to followers;
+                    its counters have `noted` for so long
 cim:followers       sorted set: names -> when a route last had it, ms since 1970
 cim:fd:{<name>}     sorted set: conversation -> when to look at it, ms since 1970
 cim:f:{<name>}      hash: conversation -> `<failures> <since when> <who works on it, or -> <position>`

@@ -22,7 +22,6 @@ from cim.store.bounds import DAY_MS, no_room
 from cim.store.pages import EVERYONE_KEPT, LATE_MS, ONCE_MESSAGES, ONCE_SECONDS, REFUSALS, muted_by, without_edit
 from cim.store.rules.clock import STEP_MS
 from cim.store.sqlite.blocks import blocks
-from cim.store.sqlite.followers import note_change
 from cim.store.sqlite.holdings import CHARGES, Rooms, count_all, hold, log_of, shrunk, trim_expired
 from cim.store.sqlite.muted_users import mute_of
 from cim.store.sqlite.quotas import Quotas
@@ -36,7 +35,7 @@ TRIM_EVERY = 16
 FORGOTTEN = 64
 _REMEMBER = "INSERT OR REPLACE INTO once VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 #: The columns of a conversation in which nothing was said: see `_append`.
-_NEW = (0, 0, 0, 0, 0, 0, None)
+_NEW = (0, 0, 0, 0, 0, 0, None, None)
 
 
 class Appending:
@@ -97,9 +96,9 @@ class Appending:
                 if not item.past_blocks and blocks(connection, people.other(item.sender), item.sender):
                     raise REFUSALS["blocked"]()
         found = connection.execute(
-            "SELECT id, epoch, n, total, active, bytes, accounted FROM conversation WHERE name = ?", (name,)
+            "SELECT id, epoch, n, total, active, bytes, accounted, noted_n FROM conversation WHERE name = ?", (name,)
         ).fetchone()
-        id, epoch, n, total, active, bytes, accounted = found if found is not None else _NEW
+        id, epoch, n, total, active, bytes, accounted, noted = found if found is not None else _NEW
         earlier = self._earlier(connection, id, total, item, version, floor, now)
         if earlier is not None:
             return earlier
@@ -173,8 +172,8 @@ class Appending:
         elif item.edits:
             edit = (id, *positions.parse(item.refers), *new)
             connection.execute("INSERT OR REPLACE INTO edit VALUES (?, ?, ?, ?, ?)", edit)
-        if self.followed:
-            note_change(connection, name, (epoch, n))
+        if self.followed and noted is None:
+            connection.execute("UPDATE conversation SET noted_epoch = ?, noted_n = ? WHERE id = ?", (epoch, n, id))
         if (total + 1) % TRIM_EVERY == 0:
             if everyone:
                 kept = min(self._retention.count, EVERYONE_KEPT)

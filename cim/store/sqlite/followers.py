@@ -19,12 +19,9 @@ if TYPE_CHECKING:
 
 #: Who works on a conversation on which nobody does.
 _NOBODY = ""
+_KNOWN = "SELECT 1 FROM follower WHERE name = ?"
+_CHANGED = "SELECT 1 FROM conversation WHERE noted_n IS NOT NULL LIMIT 1"
 _WHICH = "WHERE follower = ? AND conversation = ?"
-
-
-def note_change(connection: sqlite3.Connection, conversation: str, before: positions.Position) -> None:
-    """Note that something was appended behind a position."""
-    connection.execute("INSERT OR IGNORE INTO changed VALUES (?, ?, ?)", (conversation, *before))
 
 
 @implementer(IFollowers)
@@ -40,13 +37,14 @@ class SqliteFollowers:
         now = self._now()
 
         def work(connection: sqlite3.Connection) -> tuple[list[Followed], bool]:
+            connection.execute("DELETE FROM follower WHERE seen <= ?", (now - FORGOTTEN_MS,))
+            left = _hand_out(connection, now)
+            if left and not connection.execute(_KNOWN, (name,)).fetchone():
+                return [], True  # a new one begins when what was said before is handed out
             connection.execute(
                 "INSERT INTO follower (name, seen) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET seen = excluded.seen",
                 (name, now),
             )
-            connection.execute("DELETE FROM follower WHERE seen <= ?", (now - FORGOTTEN_MS,))
-            _hand_out(connection, now)
-            left = connection.execute("SELECT 1 FROM changed LIMIT 1").fetchone() is not None
             return _give(connection, name, owner, now, now + int(seconds * 1000), most), left
 
         return self._sqlite.write("follow", work)
@@ -139,17 +137,20 @@ def _last(connection: sqlite3.Connection, conversation: str) -> positions.Positi
     return positions.ZERO if row is None else (row[0], row[1])
 
 
-def _hand_out(connection: sqlite3.Connection, now: int) -> None:
-    """Have each follower look at some conversations that changed."""
-    changed = connection.execute("SELECT * FROM changed LIMIT ?", (HANDED_OUT,)).fetchall()
-    for name, epoch, n in changed:
+def _hand_out(connection: sqlite3.Connection, now: int) -> bool:
+    """Have each follower look at some conversations that changed; return whether there are more."""
+    changed = connection.execute(
+        "SELECT id, name, noted_epoch, noted_n FROM conversation WHERE noted_n IS NOT NULL LIMIT ?", (HANDED_OUT,)
+    ).fetchall()
+    for id, name, epoch, n in changed:
         connection.execute(
             "INSERT INTO followed (follower, conversation, epoch, n, due) SELECT name, ?, ?, ?, ? FROM follower "
             # Whoever works on it looks at its end when it is done; one that fails has its time.
             "WHERE true ON CONFLICT DO UPDATE SET due = excluded.due WHERE failures = 0 AND owner = ?",
             (name, epoch, n, now, _NOBODY),
         )
-        connection.execute("DELETE FROM changed WHERE conversation = ?", (name,))
+        connection.execute("UPDATE conversation SET noted_epoch = NULL, noted_n = NULL WHERE id = ?", (id,))
+    return connection.execute(_CHANGED).fetchone() is not None
 
 
 def _give(connection: sqlite3.Connection, follower: str, owner: str, now: int, until: int, most: int) -> list[Followed]:

@@ -216,9 +216,10 @@ _DOORS = (
     "ALTER TABLE suspended ADD COLUMN until INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE suspended ADD COLUMN reason TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE suspended ADD COLUMN since INTEGER NOT NULL DEFAULT 0",
-    # The conversations in which something was said since they were handed out to followers, and the position before.
-    """CREATE TABLE changed (
-        conversation TEXT PRIMARY KEY, epoch INTEGER NOT NULL, n INTEGER NOT NULL) STRICT, WITHOUT ROWID""",
+    # Of conversations in which something was said since they were handed out to followers: the position before that.
+    "ALTER TABLE conversation ADD COLUMN noted_epoch INTEGER",
+    "ALTER TABLE conversation ADD COLUMN noted_n INTEGER",
+    "CREATE INDEX conversation_noted ON conversation (id) WHERE noted_n IS NOT NULL",
     # seen: when a route last had it; stopped: when all of it stopped.
     """CREATE TABLE follower (
         name TEXT PRIMARY KEY, seen INTEGER NOT NULL, stopped INTEGER) STRICT, WITHOUT ROWID""",
@@ -229,6 +230,11 @@ _DOORS = (
         since INTEGER NOT NULL DEFAULT 0, owner TEXT NOT NULL DEFAULT '', stopped INTEGER,
         PRIMARY KEY (follower, conversation)) STRICT, WITHOUT ROWID""",
     "CREATE INDEX followed_due ON followed (follower, due) WHERE stopped IS NULL",
+    # Whoever follows a conversation that ends looks at it, and finds that it is gone.
+    """CREATE TRIGGER noted_and_gone AFTER DELETE ON conversation WHEN OLD.noted_n IS NOT NULL BEGIN
+        INSERT INTO followed (follower, conversation, epoch, n, due)
+        SELECT name, OLD.name, OLD.noted_epoch, OLD.noted_n, 0 FROM follower WHERE true
+        ON CONFLICT DO UPDATE SET due = 0 WHERE failures = 0 AND owner = ''; END""",
     # In groups. muted: until when all but admins may say nothing, 0 for ever, NULL if they may; since: the position up
     # to which nobody reads who joins later, if they may read what is behind it; ended: it is being dissolved.
     "ALTER TABLE talk ADD COLUMN muted INTEGER",

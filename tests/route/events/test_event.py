@@ -43,6 +43,7 @@ class EventTests(SynchronousTestCase):
                     "kind": "TEXT",
                     "ref": "",
                     "edited": False,
+                    "by_operator": False,
                 },
             },
         )
