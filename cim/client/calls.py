@@ -212,6 +212,16 @@ class ClientCalls(ModerationCalls):
         v1, _ = await self._v1()
         return await self._names.users(await v1.ask("GET", "blocks", lambda said: said["users"]))
 
+    # Reports
+
+    @call
+    async def report(self, conversation: str, position: str, reason: str = "") -> bool:
+        """Report a message of somebody else to the operators; return False if the user had reported it before."""
+        v1, _ = await self._v1()
+        body = {"conversation": conversation, "position": position, "reason": reason}
+        repeated: bool = await v1.ask("POST", "reports", lambda said: bool(said["repeated"]), body)
+        return not repeated
+
     # Mutes
 
     @call
@@ -333,6 +343,7 @@ class AwaitedCalls:
     block = awaited(ClientCalls.block)
     unblock = awaited(ClientCalls.unblock)
     blocks = awaited(ClientCalls.blocks)
+    report = awaited(ClientCalls.report)
     mute_conversation = awaited(ClientCalls.mute_conversation)
     unmute_conversation = awaited(ClientCalls.unmute_conversation)
     muted_conversations = awaited(ClientCalls.muted_conversations)
@@ -381,4 +392,5 @@ def _message(conversation: str, said: Any, me: int) -> Message:
         parsed.id if isinstance(parsed, conversations.GroupConversation) else 0,
         said["sender"] == me,
         said.get("edited", False),  # routes of earlier releases do not tell
+        said.get("by_operator", False),
     )

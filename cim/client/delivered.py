@@ -25,6 +25,7 @@ def message_of(deliver: Deliver, mine: bool) -> Message:
         deliver.group,
         mine,
         deliver.edited,
+        deliver.by_operator,
     )
 
 

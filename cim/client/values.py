@@ -99,6 +99,8 @@ class Message:
     :param ref: the position of the message that this one recalls, edits or reacts to
     :param mine: whether the client's own user sent it, here or on another device
     :param edited: whether the text is that of a later EDIT
+    :param by_operator: whether it is a RECALL by an operator, or empty because of one, as far as routes tell: the local
+        history does not
     """
 
     conversation: str
@@ -114,6 +116,7 @@ class Message:
     group: int = 0
     mine: bool = False
     edited: bool = False
+    by_operator: bool = False
 
 
 @frozen

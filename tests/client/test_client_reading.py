@@ -12,7 +12,7 @@ from cim.errors import Forbidden, HistoryUnavailable, InvalidField, Muted, NotFo
 from cim.interfaces import IMessageListener
 from cim.model import FOREVER
 from cim.wire import conversations
-from cim.wire.cim_pb2 import Failure, Packet
+from cim.wire.cim_pb2 import Deliver, Failure, Packet
 from cim.wire.framing import FrameReader, encode_frame
 from cim.wire.native import parse_client_packet
 from tests.client.client_case import ClientCase
@@ -602,6 +602,30 @@ class AskingTests(ReadingCase):
         self.result(self.alice.unblock(self.bob.me.id))
         self.assertEqual(self.result(self.alice.blocks()), [])
         self.result(self.bob.send(self.alice.me.id, "hello"))
+
+    def test_reporting(self):
+        sent = self.result(self.alice.send(self.bob.me.id, "buy this"))
+        self.assertTrue(self.result(self.bob.report(sent.conversation, sent.position, "spam")))
+        self.assertFalse(self.result(self.bob.report(sent.conversation, sent.position)))
+        (report,) = self.successResultOf(self.cluster.store.reports.listed(open=True, limit=5)).items
+        self.assertEqual((report.text, report.reason, report.reporter), ("buy this", "spam", self.bob.me.id))
+
+    def test_what_an_operator_deletes(self):
+        sent = self.result(self.alice.send(self.bob.me.id, "buy this"))
+        self.wait(1)
+        said = Deliver(sender=self.alice.me.id, sender_name="alice")
+        deleting = self.cluster.routes[0].recalling.recall(sent.conversation, sent.position, said, by_operator=True)
+        self.cluster.result(deleting)
+        self.wait(1)
+        recall = self.bob.heard.messages[-1]
+        self.assertEqual((recall.kind, recall.ref, recall.by_operator), (Kind.RECALL, sent.position, True))
+        page = self.result(self.bob.history(sent.conversation))
+        self.assertEqual([(one.text, one.by_operator) for one in page], [("", True)] * 2)
+
+    def test_being_muted(self):
+        self.successResultOf(self.cluster.store.muted_users.mute(self.alice.me.id, reason="spam"))
+        told = self.error(self.alice.send(self.bob.me.id, "hello"), Muted)
+        self.assertEqual(str(told), "you are muted for good by an operator: spam")
 
     def test_a_renamed_group(self):
         group = self.result(self.alice.create_group("friends"))

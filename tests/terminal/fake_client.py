@@ -154,6 +154,9 @@ class FakeClient(Service):
             self.tell("received", message)
         return sent
 
+    def report(self, conversation, position, reason=""):
+        return self._answer("report", conversation, position, reason)
+
     def recall(self, conversation, position):
         return self._answer("recall", conversation, position)
 

@@ -703,6 +703,16 @@ class TalkCommandTests(CommandTestCase):
         self.assertEqual(self.did("history"), [("p:1000:1001", 5)])
         self.assertTrue(self.screen.shown[0].endswith("bob → me: hi"), self.screen.shown)
 
+    def test_report(self):
+        self.line(":report")
+        self.assertIn("nobody else has said anything", self.screen.notices[-1])
+        self.client.push(1001, "bob", "buy this", group=0)
+        self.line(":report spam")
+        self.line(":history")
+        self.line(":report #1")
+        self.assertEqual(self.did("report"), [("g:0", "1-1", "spam"), ("g:0", "1-1", "")])
+        self.assertIn("reported", self.screen.notices[-1])
+
     def test_react(self):
         self.line(":react 👍")
         self.assertIn("nobody else has said anything", self.screen.notices[-1])

@@ -58,7 +58,8 @@ def message_spans(chat: Chat, message: Message, *, dated: bool = False, wanted: 
     text = emoji.emojize(message.text)
     where = f" [{chat.title_of(message.conversation)}]" if message.group else ""
     if message.kind is Kind.RECALL:
-        return [*spans, ("bold", where), ("dim", " took back a message")]
+        said = ": deleted by an operator" if message.by_operator else " took back a message"
+        return [*spans, ("bold", where), ("dim", said)]
     if message.kind is Kind.REACTION:
         said = f" reacted {text}" if text else " took back a reaction"
         return [*spans, ("bold", where), ("dim", said + _about(chat, message))]
@@ -70,7 +71,7 @@ def message_spans(chat: Chat, message: Message, *, dated: bool = False, wanted: 
     if not text and message.data:
         text = f"[{len(message.data)} bytes of {message.content_type or 'data'}]"
     elif not text:
-        return [*spans, ("", ": "), ("dim", "(taken back)")]
+        return [*spans, ("", ": "), ("dim", "(deleted by an operator)" if message.by_operator else "(taken back)")]
     return [*spans, ("", ": "), *(look.highlighted(text, wanted) if wanted else [("", text)])]
 
 

@@ -117,6 +117,20 @@ class React(Command):
         await chat.client.react(message.conversation, _position(message), emojize(text))
 
 
+class Report(Command):
+    words = (":report",)
+    usage = "[#n] [reason]"
+    summary = "report the last message here, or #n"
+    help = "#n is the number of a message in the last list. Operators get a copy of what it says now."
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        which, reason = _which(rest)
+        message = chat.said(which, mine=False)
+        new = await chat.client.report(message.conversation, _position(message), reason)
+        who = typed_name(message.sender.name)
+        chat.screen.notice(f"reported what {who} said" if new else f"you had reported that {who} said this")
+
+
 class WhoIs(Command):
     words = (":who",)
     usage = "<name or id>"
@@ -205,4 +219,4 @@ def _position(message: Message) -> str:
     return message.position
 
 
-COMMANDS: Sequence[Command] = (To(), History(), Read(), Recall(), Edit(), React(), WhoIs(), SendFile())
+COMMANDS: Sequence[Command] = (To(), History(), Read(), Recall(), Edit(), React(), Report(), WhoIs(), SendFile())

@@ -136,7 +136,7 @@ class PlainTerminal(TwistedProtocol):
     def message(self, message: Message, *, own: bool) -> None:
         """Show a message from another user, or one's own from another device."""
         taken_back = message.kind in (Kind.TEXT, Kind.EDIT) and not (message.text or message.data)
-        if own or taken_back:  # the recall says so
+        if (own and not message.by_operator) or taken_back:  # the recall says so
             return
         where = f"[{self.chat.title_of(message.conversation)}] " if message.group else ""
         said = f"{where}{typed_name(message.sender.name)}"
@@ -144,6 +144,8 @@ class PlainTerminal(TwistedProtocol):
             self._write(f"{printable(f'{said}: {message.text}')}\n")
         elif message.kind is Kind.EDIT:
             self._write(f"{printable(f'{said} (edited): {message.text}')}\n")
+        elif message.by_operator:
+            self.notice(f"an operator deleted what {said} said")
         else:
             self.notice(f"{said} took back a message" if message.kind is Kind.RECALL else f"{said}: {message.text}")
 
