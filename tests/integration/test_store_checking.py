@@ -9,8 +9,10 @@ from twisted.internet.defer import Deferred
 from cim.admin.check import Check
 from cim.admin.printing import Printing
 from cim.errors import CIMError
+from cim.external_ids import ExternalId
 from cim.model import Mark
 from cim.store.redis.accounts import name_key
+from cim.store.redis.external_ids import external_key
 from cim.store.redis.keys import Key
 from cim.store.redis.names import form_key
 from cim.store.redis.people import member_of
@@ -55,6 +57,21 @@ class CheckTests(Conversing, RedisCase):
             [
                 f"account {self.anna} has a password and is not found by the beginning of its name",
                 f"account {guest.id} has no password and is found by the beginning of its name",
+            ],
+        )
+
+    async def test_external_ids(self):
+        mary, other = ExternalId("https://id.example.com", "mary"), ExternalId("", "7")
+        user = (await self.store.credentials.create("mary", "", external=mary)).id
+        await self.store.external_ids.link(user, other)
+        self.assertEqual(await self.found(), [])
+        await self.command("DEL", external_key(mary))
+        await self.command("SET", external_key(other), f"{self.anna} 0")
+        self.assertCountEqual(
+            await self.found(),
+            [
+                f'account {user} is called "mary" by "https://id.example.com" and is not found by that',
+                f'account {user} is called "7" by "" and is not found by that',
             ],
         )
 

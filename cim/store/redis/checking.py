@@ -12,6 +12,7 @@ from cim.names import comparison_form
 from cim.plain import quoted
 from cim.store.counted import Counted
 from cim.store.redis.accounts import name_key
+from cim.store.redis.external_ids import external_key, read_externals, read_link
 from cim.store.redis.keys import Key
 from cim.store.redis.names import account_key, form_key, id_of_account, ids_of
 from cim.store.redis.people import member_of
@@ -95,12 +96,13 @@ class RedisCheck:
             return []
         name = value.decode(errors="replace")
         form = comparison_form(name)
-        ours, theirs, held, password, place = await self._ask(
+        ours, theirs, held, password, place, called = await self._ask(
             ("GET", name_key(name)),
             ("MGET", name),
             ("GET", form_key(form)),
             ("HEXISTS", Key.CREDENTIAL.of(user), "password"),
             ("ZSCORE", Key.PEOPLE, member_of(form, user)),
+            ("HGETALL", Key.EXTERNALS.of(user)),
         )
         found = ours == str(user).encode() or (ours is None and theirs == [account_key(user).encode()])
         wrong = [] if found else [f"account {user} is called {quoted(name)} and is not found by that"]
@@ -109,6 +111,13 @@ class RedisCheck:
         if form and (place is not None) is not bool(password):
             why = "has a password and is not" if password else "has no password and is"
             wrong.append(f"account {user} {why} found by the beginning of its name")
+        externals = read_externals(called)
+        leading = await self._ask(*(("GET", external_key(one)) for one in externals)) if externals else []
+        wrong += [
+            f"account {user} is called {quoted(one.id)} by {quoted(one.issuer)} and is not found by that"
+            for one, value in zip(externals, leading, strict=True)
+            if read_link(value, 0).user != user
+        ]
         return wrong
 
     async def _group(self, key: str) -> list[str]:

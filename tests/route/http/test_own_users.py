@@ -184,6 +184,30 @@ class MadeTokensTests(OwnUsersCase):
         (packet,) = client.packets()
         self.assertEqual((packet.failure.code, packet.failure.client_id), ("forbidden", "c"))
 
+    def test_over_every_way_to_a_server(self):
+        bob = self.made("bob", "b-1")["id"]
+        made = self.token(self.mary, seconds=30, scopes=["read"])
+        server = self.cluster.servers[0].own.name
+        clients = []
+        for way in ("", "cim.v1.protobuf", "cim.v1.json"):
+            login = self.enter(made["token"], device=f"by {way}")
+            client = self.cluster.open_native(server, way)
+            client.hello(login["ticket"], login["device"])
+            self.cluster.turn()
+            self.assertEqual([packet.WhichOneof("body") for packet in client.packets()], ["welcome"])
+            client.send(bob, "hi", "c")
+            client.typing(bob)
+            self.cluster.turn()
+            self.assertEqual([packet.failure.code for packet in client.packets()], ["forbidden"] * 2)
+            clients.append(client)
+        for _ in range(31):
+            self.cluster.pass_seconds(1)
+            for client in clients:
+                client.ping()
+        for client in clients:
+            self.assertEqual(client.packets()[-1].goodbye.code, "unauthorized")
+        self.assertEqual(len(self.cluster.servers[0].sessions), 0)
+
     def test_one_that_may_not_read_opens_no_session(self):
         made = self.token(self.mary, scopes=["send"])
         self.problem("POST", "/v1/sessions", {}, token=made["token"], status=403, code="forbidden")
