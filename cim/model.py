@@ -649,6 +649,7 @@ class Notice:
     :param text: what it says; empty where texts are left out
     :param badge: how many messages of others are unread in all conversations together
     :param read: the user has read it elsewhere: what was shown goes
+    :param at: when it was made, ms since 1970; repetitions have the same
     """
 
     conversation: str
@@ -659,6 +660,7 @@ class Notice:
     text: str = ""
     badge: int = 0
     read: bool = False
+    at: int = 0
 
     @property
     def topic(self) -> str:

@@ -6,7 +6,6 @@ import os
 import random
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 from attrs import evolve
@@ -402,7 +401,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     policies = message_policy_of(options, reactor, metrics, root, tracer)
     webhooks = webhooks_of(options, store, reactor, metrics, root, tracer)
     push_services = Outgoing(reactor, guard_of(options))
-    push = push_rules_of(options, push_services, partial(check_url, https=True))
+    push = push_rules_of(options, push_services, check_url)
     settings = evolve(settings, push=push.told())
     route = Route(
         address=address,

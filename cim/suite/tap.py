@@ -8,7 +8,6 @@ import shlex
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -305,7 +304,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     tracer = traced_by(root, options, reactor, metrics, own.name, "sqlite")
     webhooks = webhooks_of(options, store, reactor, metrics, root, tracer)
     push_services = Outgoing(reactor, guard_of(options))
-    push = push_rules_of(options, push_services, partial(check_url, https=True))
+    push = push_rules_of(options, push_services, check_url)
     settings = evolve(settings, push=push.told())
     server = Server(
         own=own,

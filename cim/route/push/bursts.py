@@ -240,6 +240,7 @@ class Bursts(Service):
             group.name if self._names and group is not None else "",
             body.text[:MOST_TEXT] if self._texts else "",
             sum(head.unread for head in page.heads),
+            at=self._store.clock.now(),
         )
 
     async def _close(self, user: int, conversation: str) -> None:
@@ -248,6 +249,8 @@ class Bursts(Service):
         found: Mapping[int, Sequence[Registration]] = await self._store.pushes.registrations((user,))
         if registrations := found.get(user):
             page = await self._store.conversations.heads(user, _NO_DEVICE)
-            notice = Notice(conversation, badge=sum(head.unread for head in page.heads), read=True)
+            notice = Notice(
+                conversation, badge=sum(head.unread for head in page.heads), read=True, at=self._store.clock.now()
+            )
             for registration in registrations:
                 self._pushers.push(registration, notice)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -14,9 +15,13 @@ from twisted.python.usage import UsageError
 
 from cim.daemon.clock import time_of_day
 from cim.daemon.config import one_of, read_secret_file
+from cim.errors import InvalidField
 from cim.interfaces import IPusher, IPushSelection
 from cim.plain import quoted
+from cim.route.push.fcm import FCM, ServiceAccount
 from cim.route.push.web_push import HOSTS, WebPush
+from cim.route.push.webhook import WebhookPusher
+from cim.standard_webhooks import read_secret
 
 if TYPE_CHECKING:
     from cim.outgoing.client import Outgoing
@@ -75,6 +80,9 @@ class PushOptions:
             "What notifications tell of a message: nothing, names (who, and in which group) or texts.",
             one_of(NOTHING, NAMES, TEXTS),
         ],
+        ["fcm-credentials", None, None, "JSON file of a service account of Google's, for Firebase Cloud Messaging."],
+        ["push-webhook", None, None, "URL of a program of yours that pushes to other services."],
+        ["push-webhook-secret-file", None, None, "File with the secret, whsec_..., by which it knows us."],
         ["push-select", None, None, "The plugin that picks whom to notify in groups of more than 200 members."],
     ]
 
@@ -102,11 +110,11 @@ class PushRules:
         return {one.kind: keys.get(one.kind, "") for one in self.pushers}
 
 
-def push_rules_of(options: Any, outgoing: Outgoing, check_url: Callable[[str], None]) -> PushRules:
+def push_rules_of(options: Any, outgoing: Outgoing, check_url: Callable[..., None]) -> PushRules:
     """Return how users are notified, by the options.
 
     :param outgoing: sends requests to push services
-    :param check_url: raises InvalidField for what is no https URL
+    :param check_url: raises InvalidField for what is no URL, or with `https` none of https
     :raises UsageError: they cannot be used
     """
     pushers: list[IPusher] = []
@@ -118,7 +126,7 @@ def push_rules_of(options: Any, outgoing: Outgoing, check_url: Callable[[str], N
                 key=read_secret_file(options["vapid-key"], "vapid-key").encode(),
                 contact=options["vapid-contact"],
                 hosts=options["push-hosts"].split(","),
-                check_url=check_url,
+                check_url=partial(check_url, https=True),
                 time_of_day=time_of_day,
                 random_bytes=os.urandom,
             )
@@ -126,6 +134,14 @@ def push_rules_of(options: Any, outgoing: Outgoing, check_url: Callable[[str], N
             raise UsageError(f"--vapid-key: {options['vapid-key']} {error}") from None
         pushers.append(web)
         public_key = web.public_key
+    if options["fcm-credentials"]:
+        try:
+            account = ServiceAccount.parse(read_secret_file(options["fcm-credentials"], "fcm-credentials"))
+        except ValueError as error:
+            raise UsageError(f"--fcm-credentials: {options['fcm-credentials']} {error}") from None
+        pushers.append(FCM(outgoing, account, time_of_day=time_of_day))
+    if options["push-webhook"]:
+        pushers.append(_webhook(options, outgoing, check_url))
     pushers += [one for one in getPlugins(IPusher) if one.kind not in {known.kind for known in pushers}]
     return PushRules(
         pushers=pushers,
@@ -134,6 +150,24 @@ def push_rules_of(options: Any, outgoing: Outgoing, check_url: Callable[[str], N
         selection=_selection(options["push-select"]),
         public_key=public_key,
     )
+
+
+def _webhook(options: Any, outgoing: Outgoing, check_url: Callable[..., None]) -> WebhookPusher:
+    """Return what pushes by a program of the operator's.
+
+    :raises UsageError: the options cannot be used
+    """
+    url, file = options["push-webhook"], options["push-webhook-secret-file"]
+    if not file:
+        raise UsageError("--push-webhook needs --push-webhook-secret-file, by which the program knows who calls")
+    try:
+        check_url(url)
+        secret = read_secret(read_secret_file(file, "push-webhook-secret-file"))
+    except InvalidField as error:
+        raise UsageError(f"--push-webhook {error.reason}") from None
+    except ValueError as error:
+        raise UsageError(f"--push-webhook-secret-file: {file} {error}") from None
+    return WebhookPusher(outgoing, url, secret, time_of_day=time_of_day)
 
 
 def _selection(name: str | None) -> IPushSelection | None:

@@ -29,9 +29,10 @@ from py_vapid import Vapid02
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from cim.errors import InvalidField, RateLimited
+from cim.errors import InvalidField
 from cim.interfaces import IPusher
 from cim.model import Notice, Pushed, Registration
+from cim.route.push.outcomes import outcome_of
 
 if TYPE_CHECKING:
     from cim.outgoing.client import Outgoing
@@ -170,22 +171,6 @@ class WebPush:
             header = self._vapid.sign(claims)["Authorization"]
             self._signed[origin] = now + USED_SECONDS, header
         return header
-
-
-def outcome_of(status: int, retry_after: str = "") -> Pushed:
-    """Return what a status of a push service means.
-
-    :raises RateLimited: it may be tried again later, and the service said when
-    """
-    if 200 <= status < 300:
-        return Pushed.DONE
-    if status in (404, 410):
-        return Pushed.GONE
-    if status == 429 or status >= 500:
-        if retry_after.isascii() and retry_after.isdigit() and len(retry_after) < 9:
-            raise RateLimited("the push service asks to come later", retry_after=int(retry_after))
-        return Pushed.LATER
-    return Pushed.REFUSED
 
 
 def _matches(host: str, pattern: str) -> bool:

@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cim.errors import RateLimited
 from cim.model import Notice, Pushed, Registration
-from cim.route.push.web_push import SIGNED_SECONDS, USED_SECONDS, WebPush, new_key, outcome_of
+from cim.route.push.outcomes import outcome_of
+from cim.route.push.web_push import SIGNED_SECONDS, USED_SECONDS, WebPush, new_key
 from tests.harness.push_service import Browser, PushService
 
 START = 1_700_000_000
