@@ -84,6 +84,7 @@ class LogCase(Conversing, SynchronousTestCase):
         self.clock.advance(1_700_000_000.5)
         self.store = MemoryStore(self.clock, self.retention)
         self.receiver = Receiver()
+        self.requests = {}
         self.random = random.Random(1)
         self.metrics = Metrics("route")
         self.routes = [self.route()]
@@ -94,7 +95,7 @@ class LogCase(Conversing, SynchronousTestCase):
         number = len(getattr(self, "routes", ()))
         route = Webhooks(
             self.webhooks,
-            requests=lambda webhook: self.receiver.request,
+            requests=lambda webhook: self.requests.get(webhook.name, self.receiver.request),
             store=self.store,
             clock=self.clock,
             time_of_day=self.clock.seconds,
@@ -365,6 +366,31 @@ class FilterTests(LogCase):
         self.said("edit", ref=one, counts=False, refers=one, edits=True)
         self.pass_by(DAY + 4000, step=30)
         self.assertEqual(self.successResultOf(self.store.followers.following("hook")).count, 1)
+
+
+class SlowTests(LogCase):
+    """One that never answers keeps nothing from another."""
+
+    webhooks = (HOOK, Webhook("slow", "https://slow.example/in", (bytes(32),), at_once=2))
+
+    def route(self):
+        self.hanging = []
+
+        def hang(*_, **__):
+            self.hanging.append(Deferred())
+            return self.hanging[-1]
+
+        fast = self.receiver.request
+        self.requests = {"hook": fast, "slow": hang}
+        return super().route()
+
+    def test_it_slows_nobody_down(self):
+        for round in range(5):
+            for user in range(1, 8):
+                self.said(f"{round}", sender=user, conversation=conversations.private(user, BOB))
+            self.pass_by(2)
+            self.assertEqual(len(self.receiver.taken), 7 * (round + 1))
+        self.assertEqual(len(self.hanging), 2)
 
 
 class MischiefTests(LogCase):

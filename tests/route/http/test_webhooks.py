@@ -18,8 +18,12 @@ READER = "readers-key-0123456789abcdef"
 OPERATOR = {"token": KEY}
 
 
-class WebhooksTests(APICase):
-    keys = (KEY, line_of(READER, "reader", [Scope.READ]))
+class WebhooksCase(APICase):
+    """A cluster with two webhooks, one of which follows the logs and may fail.
+
+    :ivar status: what they answer
+    :ivar taken: the bodies that came since it was cleared
+    """
 
     def setUp(self):
         self.status, self.taken = 200, []
@@ -62,6 +66,10 @@ class WebhooksTests(APICase):
 
     def texts(self):
         return [json.loads(body)["data"]["text"] for body in self.taken]
+
+
+class WebhooksTests(WebhooksCase):
+    keys = (KEY, line_of(READER, "reader", [Scope.READ]))
 
     def listed(self):
         return {one["name"]: one for one in self.ok("GET", "/v1/admin/webhooks", **OPERATOR)["webhooks"]}
