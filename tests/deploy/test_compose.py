@@ -185,6 +185,7 @@ class SetupTests(ScriptsCase):
             {
                 "secrets/secret": "0o600",
                 "secrets/api-keys": "0o600",
+                "secrets/vapid-key.pem": "0o600",
                 "certificates/cim.pem": "0o600",
                 "certificates/cim-key.pem": "0o600",
                 "certificates/cim.key": "0o600",

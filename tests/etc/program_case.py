@@ -27,7 +27,7 @@ class ProgramCase(SynchronousTestCase):
 
     def runs(self, *command, **how):
         """Return what a command did, with its output as text."""
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, **how)
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, **how)
 
     def nginx_takes(self, text):
         """nginx accepts etc/nginx.conf, or what was made of it."""
