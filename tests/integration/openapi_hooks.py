@@ -29,7 +29,12 @@ def _whose(case):
 
 def _group(case):
     """Which group a call is about; what operators do to one is not done to the others' one."""
-    if "/admin/" not in case.operation.path:
+    path = case.operation.path
+    if (case.method, path) == ("DELETE", "/v1/groups/{id}"):
+        return THERE["dissolved"]
+    if "/bans" in path or "/mute" in path:
+        return THERE["moderated"]
+    if "/admin/" not in path:
         return THERE["group"]
     return THERE["doomed" if (case.method, case.operation.path) == ("DELETE", "/v1/admin/groups/{id}") else "changed"]
 
@@ -41,14 +46,17 @@ def _in_path(case):
         "device": "phone",
         "user": whose,
         "id": _group(case) if "/groups/" in case.operation.path else whose,
+        "report": THERE["report"],
+        "token": THERE["users_token"],
+        "position": THERE["position"],
     }
-    return {name: known[name] for name in case.path_parameters}
+    return {name: known.get(name, value) for name, value in case.path_parameters.items()}
 
 
 def _spared(case):
     # schemathesis learns ids from answers.
     needed = {str(THERE[name]) for name in ("user", "friend", "victim", "forgetful")}
-    groups = {str(THERE[name]) for name in ("group", "changed")}
+    groups = {str(THERE[name]) for name in ("group", "changed", "moderated")}
     return {
         name: _whose(case) if str(value) in needed else _group(case) if str(value) in groups else value
         for name, value in case.path_parameters.items()
@@ -65,7 +73,7 @@ def before_call(context, case, **kwargs):
     """Say who calls, and name what there is."""
     for name in ("Authorization", "X-API-Key"):
         case.headers.pop(name, None)
-    if "/admin/" in case.operation.path:
+    if "/admin/" in case.operation.path or "/tokens" in case.operation.path:
         case.headers["X-API-Key"] = THERE["key"]
     elif case.operation.path != "/v1/accounts":
         case.headers["Authorization"] = f"Bearer {THERE['token']}"
