@@ -20,6 +20,7 @@ const CHANGEABLE = 24 * 3600 * 1000;
  * @param {(message: Message, text: string) => void} does.react
  * @param {(message: Message) => void} does.edit
  * @param {(message: Message) => void} does.recall
+ * @param {(message: Message) => void} does.report
  */
 export function actions(box, does) {
   /** @type {Message | null} */
@@ -34,7 +35,8 @@ export function actions(box, does) {
   const copy = pictureButton('copy', t('copy'), { onclick: act((one) => navigator.clipboard.writeText(one.text)) });
   const edit = pictureButton('edit', t('edit'), { 'data-testid': 'edit', onclick: act(does.edit) });
   const recall = pictureButton('recall', t('recall'), { 'data-testid': 'recall', onclick: act(does.recall) });
-  const bar = el('div', { class: 'actions', role: 'group', 'aria-label': t('actions') }, react, copy, edit, recall);
+  const report = pictureButton('flag', t('report'), { 'data-testid': 'report', onclick: act(does.report) });
+  const bar = el('div', { class: 'actions', role: 'group', 'aria-label': t('actions') }, react, copy, edit, recall, report);
 
   /** @param {EventTarget | null} target */
   const move = (target) => {
@@ -48,6 +50,7 @@ export function actions(box, does) {
     const own = found.mine && Date.now() - found.sentAt < CHANGEABLE;
     edit.hidden = !own || found.data !== null;
     recall.hidden = !own;
+    report.hidden = found.mine;
     // A page without a secure context has no clipboard.
     copy.hidden = !navigator.clipboard || !found.text;
     article.append(bar);

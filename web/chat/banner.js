@@ -1,6 +1,7 @@
 /** What the connection is like, in one line above all: nothing while all is well. */
 
 import { el } from '../shared/dom.js';
+import { errorText } from './errors.js';
 import { has, t } from './texts.js';
 import { clock } from './times.js';
 import { visibleText } from '../shared/visible.js';
@@ -80,6 +81,7 @@ export class Banner {
 
   /** @param {State} state */
   #why({ code = '', reason = '' }) {
+    if (reason && (code === 'banned' || code === 'suspended')) return errorText({ code, message: reason });
     return has(`state.${code}`) ? t(`state.${code}`) : visibleText(reason);
   }
 }

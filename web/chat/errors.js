@@ -4,7 +4,7 @@ import { has, language, t } from './texts.js';
 import { visibleText } from '../shared/visible.js';
 
 /** These say what exactly was wrong, so the server's words are shown. */
-const SPECIFIC = new Set(['invalid', 'muted', 'conflict', 'forbidden', 'refused', 'not-found', 'invitation-needed', 'accounts-closed']);
+const SPECIFIC = new Set(['invalid', 'muted', 'suspended', 'banned', 'conflict', 'forbidden', 'refused', 'not-found', 'invitation-needed', 'accounts-closed']);
 
 /**
  * @param {unknown} error as a promise of the client is rejected with

@@ -125,7 +125,8 @@ export function outgoingNode({ outgoing, mark }, around) {
  * @returns {Node[]}
  */
 function content(message) {
-  if (message.recalled) return [el('p', { class: 'text recalled' }, t('message.recalled'))];
+  const gone = message.byOperator ? 'message.removed' : 'message.recalled';
+  if (message.recalled) return [el('p', { class: 'text recalled' }, t(gone))];
   const found = message.text || !message.data ? textNodes(message.text) : [];
   if (message.data) found.push(dataNode(message.data, message.contentType));
   return found;

@@ -9,6 +9,7 @@ import { errorText } from './errors.js';
 import { leaveDraft, takeDraft } from './memory.js';
 import { mutedWords } from './muted.js';
 import { pictureButton, sign } from './pictures.js';
+import { openReport } from './report.js';
 import { count, t } from './texts.js';
 import { Timeline } from './timeline.js';
 
@@ -99,6 +100,7 @@ export class OpenTalk {
       recall: async (message) => {
         if (await ask(t('recall.sure'), t('recall'))) await tried(client.recall(message));
       },
+      report: (message) => openReport(message, client),
     });
     this.heading = el('h2', { 'data-testid': 'title', tabindex: -1 });
     this.line = el('p', { class: 'faint small', 'data-testid': 'presence' });

@@ -80,6 +80,15 @@ export const TEXTS = {
   online: ['Online', '在线'],
   operator: ['An operator', '系统管理员'],
   react: ['React', '添加回应'],
+  report: ['Report', '举报'],
+  'report.about': [
+    'Operators get a copy of this message, and learn that you reported it. Nobody else does.',
+    '管理员会收到此消息的副本，并知道是你举报的。其他人不会知道。',
+  ],
+  'report.why': ['Why? (optional)', '理由（可不填）'],
+  'report.send': ['Report it', '提交举报'],
+  'report.done': ['Operators will look at it.', '已提交，管理员会处理。'],
+  'report.again': ['You had reported it before.', '你之前已举报过此消息。'],
   recall: ['Take back', '撤回'],
   'recall.sure': [
     'Take this message back? Its text disappears for everyone.',
@@ -334,6 +343,7 @@ export const TEXTS = {
   'message.data': ['Data: {type}, {size} bytes', '数据：{type}，{size} 字节'],
   'message.edited': ['edited', '已编辑'],
   'message.recalled': ['This message was taken back', '此消息已撤回'],
+  'message.removed': ['An operator deleted this message', '此消息已被管理员删除'],
   refused: ['Not sent. {why}', '未发送。{why}'],
   'refused.edit': ['Your change of a message:', '你对消息的修改：'],
   'refused.members': ['A change of the group', '群组变更'],

@@ -298,6 +298,10 @@ export function createClient(given) {
     async unblock(user) {
       await api.call('DELETE', `/v1/blocks/${user}`);
     },
+    async report({ conversation, position }, reason = '') {
+      const { repeated } = await api.call('POST', '/v1/reports', { conversation, position, reason });
+      return !repeated;
+    },
 
     registerPush: (push) => api.call('PUT', '/v1/pushes', { ...push, device: known().device }),
     async pushes() {

@@ -253,7 +253,7 @@ export class Engine {
     if (end.code === 'replaced' && now >= this.#doubtEnds) {
       // By a tab that took over while this one slept, or by a login of this device elsewhere.
       if (!(await this.#rivals())) this.#reconnection.end(end.code, end.message);
-    } else if (end.code === 'logged-out') this.#reconnection.end(end.code, end.message);
+    } else if (end.code === 'logged-out' || end.code === 'banned') this.#reconnection.end(end.code, end.message);
     else if (end.code === 'unauthorized' && !this.#asked) {
       this.#api.expired();
       // The ticket was no good: one new one, at once.

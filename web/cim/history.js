@@ -53,6 +53,7 @@ export function messageOf(row, me) {
     data: row.data,
     contentType: row.contentType,
     edited: row.edited,
+    byOperator: row.byOperator,
     recalled: row.kind === 'text' && row.text === '' && row.data === null,
     reactions: {},
     changes: row.changes,
@@ -65,8 +66,10 @@ export function messageOf(row, me) {
  * @param {(Row & { place: string })[]} revisions in the order of their positions
  * @returns {M} */
 export function fold(message, revisions) {
-  if (message.recalled || revisions.some((row) => row.kind === 'recall')) {
-    return { ...message, text: '', data: null, contentType: '', edited: false, recalled: true, reactions: {} };
+  const recall = revisions.find((row) => row.kind === 'recall');
+  if (message.recalled || recall) {
+    const byOperator = message.byOperator || (recall?.byOperator ?? false);
+    return { ...message, text: '', data: null, contentType: '', edited: false, recalled: true, byOperator, reactions: {} };
   }
   const folded = { ...message };
   /** @type {Map<number, string>} */

@@ -11,7 +11,7 @@ export const PROTOCOL = 'cim.v1.json';
 /** A message of the log as it comes, revisions among them.
  * @typedef {{ conversation: string, position: string, previous: string, sender: import('./types.js').User, sentAt: number,
  *   clientId: string, kind: import('./types.js').Kind, text: string, data: Uint8Array | null, contentType: string,
- *   ref: string, edited: boolean, changes: Change[] }} Row */
+ *   ref: string, edited: boolean, byOperator: boolean, changes: Change[] }} Row */
 
 /** @type {Record<string, import('./types.js').Kind>} */
 const KINDS = { RECALL: 'recall', EDIT: 'edit', REACTION: 'reaction', MEMBERS: 'members' };
@@ -49,6 +49,7 @@ export function rowOf(conversation, said) {
     contentType: said.contentType ?? said.content_type ?? '',
     ref: said.ref ?? '',
     edited: said.edited ?? false,
+    byOperator: said.byOperator ?? said.by_operator ?? false,
     changes: (said.changes ?? []).map((/** @type {any} */ change) => ({
       what: change.what ?? '',
       user: Number(change.user ?? 0),
@@ -78,6 +79,7 @@ export function rowOfMine(accepted, outgoing, me) {
     contentType,
     ref,
     edited: false,
+    byOperator: false,
     changes: [],
   };
 }

@@ -93,7 +93,7 @@ export class Reconnection {
     this.#connect().catch((error) => {
       if (attempt !== this.#attempt) return;
       const { code: why, message, retryAfter } = asCIMError(error);
-      if (why === 'unauthorized') this.end(why, message);
+      if (why === 'unauthorized' || why === 'suspended') this.end(why, message);
       else this.lost({ code: why, message, retryAfter: retryAfter * 1000 });
     });
   }

@@ -47,6 +47,8 @@ export interface Message {
   data: Uint8Array | null;
   contentType: string;
   edited: boolean;
+  /** An operator recalled it. */
+  byOperator: boolean;
   recalled: boolean;
   /** Who reacted how: text of the reaction -> ids of users. */
   reactions: Record<string, number[]>;
@@ -237,6 +239,8 @@ export interface Client {
   sessions(): Promise<DeviceSession[]>;
   endSession(device: string): Promise<void>;
   blocks(): Promise<User[]>;
+  /** Report a message of somebody else to the operators; false if that was done before. */
+  report(message: Message, reason?: string): Promise<boolean>;
   block(user: number): Promise<void>;
   unblock(user: number): Promise<void>;
 

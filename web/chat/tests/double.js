@@ -37,6 +37,7 @@ export function message(n, more = {}) {
     contentType: '',
     edited: false,
     recalled: false,
+    byOperator: false,
     reactions: {},
     changes: [],
     ...more,
@@ -211,6 +212,14 @@ export class Double {
   /** @param {Message} one @param {string} text */
   async edit(one, text) {
     this.change({ ...one, text, edited: true });
+  }
+  /** @type {Message[]} */
+  reported = [];
+  /** @param {Message} one @returns {Promise<boolean>} */
+  async report(one) {
+    if (this.reported.includes(one)) return false;
+    this.reported.push(one);
+    return true;
   }
   /** @param {Message} one */
   async recall(one) {

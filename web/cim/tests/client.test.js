@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { History, TABLES } from '../history.js';
+import { History, TABLES, fold, messageOf } from '../history.js';
 import { Marks } from '../marks.js';
 import { MemoryStorage } from '../memory.js';
 import { Talks } from '../talks.js';
@@ -23,6 +23,7 @@ const ROW = {
   contentType: '',
   ref: '',
   edited: false,
+  byOperator: false,
   changes: [],
 };
 
@@ -687,4 +688,15 @@ test('a mute holds on all devices, and is learnt with each session', async () =>
   await carol.client.send('p:101:102', 'hello');
   await clock.advance(100);
   assert.deepEqual(until('p:101:102'), [7, 7]);
+});
+
+test('what an operator recalled is told apart from what its sender took back', () => {
+  const message = messageOf({ ...ROW, conversation: 'g:7', position: '1-1' }, 1);
+  const recall = { ...ROW, kind: /** @type {const} */ ('recall'), text: '', ref: '1-1', place: '2' };
+  for (const byOperator of [true, false]) {
+    const folded = fold(message, [{ ...recall, byOperator }]);
+    assert.deepEqual([folded.recalled, folded.text, folded.byOperator], [true, '', byOperator]);
+    // It stays so, whatever comes later.
+    assert.equal(fold(folded, [{ ...recall, byOperator: false }]).byOperator, byOperator);
+  }
 });

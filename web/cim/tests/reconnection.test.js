@@ -56,8 +56,8 @@ test('a session that lasted starts from the shortest wait again, one that did no
   assert.deepEqual(waits, [250, 500, 1_000, 2_000, 250]);
 });
 
-test('replaced and logged out end it: no login follows', async () => {
-  for (const code of ['replaced', 'logged-out']) {
+test('replaced, logged out and banned end it: no login follows', async () => {
+  for (const code of ['replaced', 'logged-out', 'banned']) {
     const { clock, client, end, logins } = await one();
     end({ code, message: 'elsewhere' });
     await clock.advance(60_000);

@@ -212,6 +212,7 @@ async function library(count) {
         contentType: '',
         ref: '',
         edited: false,
+        byOperator: false,
         changes: [],
       };
     });
