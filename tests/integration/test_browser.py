@@ -2,16 +2,53 @@
 
 from __future__ import annotations
 
+import os
+
 from twisted.internet.task import deferLater
 
+from cim.api_keys import Scope, line_of
 from tests.harness.chromium import LAN_NAME
+from tests.harness.spawning import private_file
 from tests.integration.browser_case import PASSWORD, BrowserCase, ChatTab
 
+KEY = "moderators-key-0123456789"
 EVENT = '[data-testid="event"]'
 
 
 class ChatCase(BrowserCase):
     options = ("--accounts", "open")
+
+
+class ReportTests(ChatCase):
+    async def setUp(self):
+        keys = os.path.abspath(self.mktemp())
+        private_file(keys, line_of(KEY, "moderator", [Scope.MODERATE]) + "\n")
+        self.options = (*self.options, "--api-key-file", keys)
+        await super().setUp()
+
+    def test_what_operators_do_about_a_report(self):
+        alice, bob = self.chat("alice"), self.chat("bob")
+        alice.find("bob")
+        alice.say("buy this")
+        bob.open_talk("alice")
+        bob.act("buy this", "report")
+        bob.write("report-reason", "spam")
+        bob.press("report-send")
+        bob.sees("report-said", "Operators will look at it.")
+        bob.press("close-dialog")
+        (report,) = self.api("GET", "/v1/admin/reports", token=KEY)["reports"]
+        self.assertEqual((report["text"], report["reason"]), ("buy this", "spam"))
+        user = f"/v1/admin/users/{report['sender']['id']}"
+        said = f"/v1/admin/conversations/{report['conversation']}/messages/{report['position']}"
+        self.api("DELETE", said, token=KEY)
+        for one in (alice, bob):
+            one.sees('[data-testid="message"][data-recalled]', "An operator deleted this message")
+        self.api("PUT", f"{user}/mute", {"reason": "calm down"}, token=KEY)
+        alice.say("buy that")
+        alice.sees("refusal", "You are muted for good by an operator: calm down.")
+        self.api("PUT", f"{user}/ban", {"seconds": 3600, "reason": "spam"}, token=KEY)
+        alice.sees("state", "This account is banned until")
+        alice.sees("state", "by an operator: spam.")
 
 
 class TalkTests(ChatCase):
