@@ -282,7 +282,7 @@ class AccountsAPI:
             counted.enter_context(self._rates.attempt("user-logins", (asked, address)))
             credential = await self._store.credentials.credential(account.id if account is not None else _NOBODY)
             # As much work without a credential.
-            stored = (credential.password or None) if credential is not None else None
+            stored = credential.password if credential is not None else None
             match = await self._passwords.match(stored, password, Turn(address, attempt.first))
         except CIMError:
             attempt.unseen()
@@ -354,7 +354,7 @@ class AccountsAPI:
                 credential = await self._store.credentials.credential(user)
                 if credential is not None and proven.issued < credential.valid_from:
                     raise Unauthorized("the token was revoked: log in again")
-                stored = (credential.password or None) if credential is not None else None
+                stored = credential.password if credential is not None else None
                 match = await self._passwords.match(stored, password, turn)
                 if credential is None or match is Match.WRONG:
                     raise Forbidden("the current password is wrong")

@@ -9,6 +9,9 @@ from twisted.internet.interfaces import IReactorTime
 from cim.server.sessions.table import Session, Sessions
 from cim.supervision import Loop
 
+#: How many seconds are kept at which nothing ends any more, beyond as many as there are others.
+SPARE = 64
+
 
 class Ends:
     """Ends each bounded session in its last second, at the latest when it is over.
@@ -41,13 +44,24 @@ class Ends:
 
     def closed(self, session: Session) -> None:
         """Forget a session that has ended."""
-        if session.bounds is not None:
-            self._ending.get(int(session.bounds.ends), set()).discard(session)
+        if session.bounds is None:
+            return
+        second = int(session.bounds.ends)
+        ending = self._ending.get(second)
+        if ending is None:
+            return
+        ending.discard(session)
+        if not ending:
+            del self._ending[second]
+            if len(self._seconds) > 2 * len(self._ending) + SPARE:
+                # Tokens may last for a year, and sessions end long before.
+                self._seconds = list(self._ending)
+                heapq.heapify(self._seconds)
 
     def _end_some(self) -> float | None:
         now = self._clock.seconds()
         while self._seconds and self._seconds[0] <= now:
-            for session in self._ending.pop(heapq.heappop(self._seconds)):
+            for session in self._ending.pop(heapq.heappop(self._seconds), ()):
                 if self._sessions.close(session):
                     session.farewell("unauthorized", message="the token of this session has ended: log in again")
         return self._seconds[0] - now if self._seconds else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cim.invitation_codes import AccountPolicy
-from cim.model import LoginPolicy
+from cim.model import SYSTEM, LoginPolicy
 from cim.user_tokens import MOST
 from tests.route.http.api_case import KEY, PASSWORD, APICase
 
@@ -275,6 +275,13 @@ class MadeTokensTests(OwnUsersCase):
         self.problem("POST", f"/v1/users/{guest.id}/tokens", {}, key=KEY, status=409, code="conflict")
         self.problem("POST", f"/v1/users/{guest.id + 999}/tokens", {}, key=KEY, status=404, code="not-found")
         self.problem("GET", f"/v1/users/{guest.id + 999}/tokens", key=KEY, status=404, code="not-found")
+
+    def test_nobody_is_the_system_user(self):
+        system = self.successResultOf(self.store.credentials.create("System", SYSTEM)).id
+        self.problem("POST", f"/v1/users/{system}/tokens", {}, key=KEY, status=409, code="conflict")
+        ids = f"/v1/admin/users/{system}/external-ids"
+        self.problem("PUT", ids, {"external_id": "s"}, key=KEY, status=409, code="conflict")
+        self.assertEqual(self.ok("GET", ids, key=KEY)["external_ids"], [])
 
     def test_values_that_cannot_be(self):
         path = f"/v1/users/{self.mary}/tokens"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cim.server.native.session import _SERVED, NEEDED
+from cim.server.sessions.ends import SPARE
 from cim.tickets import Ticket, make_ticket
 from cim.user_tokens import UserScope
 from cim.wire.cim_pb2 import Packet, Ping, Pong, Read, Received, Send, Sync, Typing, Watch
@@ -87,6 +88,18 @@ class BoundsTests(ServerCase):
         self.turn()
         self.assertEqual(len(self.server.ends), 0)
         self.pass_seconds(55)
+
+    def test_little_is_kept_of_those_that_closed_long_before(self):
+        for number in range(SPARE + 10):
+            client = self.opened("read", ms=10_000_000 + 1000 * number)
+            client.drop()
+            self.turn()
+        self.assertEqual(len(self.server.ends), 0)
+        self.assertLessEqual(len(self.server.ends._seconds), SPARE + 1)
+        # Those that are left end in time all the same.
+        client = self.opened("read", ms=3_000)
+        self.pass_seconds(3.1)
+        self.assertTrue(client.closed)
 
     def test_a_token_that_ends_meanwhile_opens_none_for_long(self):
         client = self.open("read", ms=0)
