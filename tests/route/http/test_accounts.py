@@ -556,7 +556,7 @@ class TokenTests(APICase):
             for method, operation in operations.items()
             if any("token" in way for way in operation["security"])
         }
-        messages = {("POST", "/v1/messages"), ("PUT", "/v1/conversations/{conversation}/read")}
+        messages = {("POST", "/v1/messages"), ("PUT", "/v1/conversations/{conversation}/read"), ("POST", "/v1/reports")}
         messages |= {(method, "/v1/conversations/{conversation}/mute") for method in ("PUT", "DELETE")}
         self.assertEqual({call for call in of_users if call[0] != "GET"} - messages, set(calls))
         for (method, template), (path, body) in calls.items():
