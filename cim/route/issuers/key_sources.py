@@ -14,13 +14,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from cim.daemon.rereading import Reread
 from cim.errors import CIMError, Unavailable
 from cim.issuers.issuer import Issuer
 from cim.issuers.keys import MAX_BYTES, BadKeys, Key, keys_in_file, keys_in_set, secret_key
-from cim.private_files import BadFile, read_private, stamp
+from cim.private_files import BadFile, read_private
 
-#: How often a file is looked at while it is asked for, seconds.
-LOOK_SECONDS = 1.0
 #: After how long a set of keys is fetched anew, and after how long without success it counts no more, seconds.
 FRESH_SECONDS = 3600.0
 STALE_SECONDS = 24 * 3600.0
@@ -54,12 +53,8 @@ class KeySource(Protocol):
 class FileKeys:
     """Keys in a file, which is read again when it changes.
 
-    One that has changed and cannot be used changes nothing.
-
     :param seconds: a clock that only goes forward
     """
-
-    _log = Logger()
 
     def __init__(self, issuer: Issuer, seconds: Callable[[], float]) -> None:
         """
@@ -67,41 +62,17 @@ class FileKeys:
         """
         self._issuer = issuer
         self._path = issuer.secret_file or issuer.keys
-        self._seconds = seconds
-        self._looked = seconds()
-        self._stamp = stamp(self._path)
-        self._keys = self._read()
-        self._trouble = ""
+        self._file = Reread(f"keys of {issuer.issuer}", self._path, self._read, BadKeys, seconds)
 
     async def keys(self) -> Sequence[Key]:
         """See KeySource."""
-        self._look()
-        return self._keys
+        return self._file.said
 
     newer = keys
 
     def trouble(self) -> str:
         """See KeySource."""
-        self._look()
-        return self._trouble
-
-    def _look(self) -> None:
-        seconds = self._seconds()
-        if seconds - self._looked < LOOK_SECONDS:
-            return
-        self._looked = seconds
-        present = stamp(self._path)
-        if present == self._stamp:
-            return
-        self._stamp = present
-        try:
-            self._keys = self._read()
-        except BadKeys as error:
-            self._trouble = f"{error}; the keys from before stay in use"
-            self._log.error("{trouble}", trouble=self._trouble)
-        else:
-            self._trouble = ""
-            self._log.info("read the keys of {issuer} from {path}", issuer=self._issuer.issuer, path=self._path)
+        return self._file.trouble
 
     def _read(self) -> list[Key]:
         try:

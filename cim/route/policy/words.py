@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from cim.daemon.clock import monotonic
+from cim.daemon.rereading import Reread
 from cim.interfaces import IMessagePolicy
 from cim.plain import quoted
 from cim.policies import ALLOWED, About, Question, Verdict, changed, refused
-from cim.private_files import stamp
 from cim.route.policy.folding import fold, is_spaced, origins
 
 if TYPE_CHECKING:
     from ahocorasick import Automaton
 
-#: How often the file is looked at while it is asked for, in seconds.
-LOOK_SECONDS = 1.0
 #: The most words, and bytes of their file.
 MAX_WORDS = 100_000
 MAX_BYTES = 4 << 20
@@ -92,18 +89,14 @@ class WordFilter:
     :param seconds: a clock that only goes forward
     """
 
-    _log = Logger()
-
     name = "words"
     kinds = frozenset({About.TEXT, About.EDIT, About.REACTION, About.ACCOUNT, About.GROUP})
     at_once = True
 
     def __init__(self, seconds: Callable[[], float] = monotonic) -> None:
         self._seconds = seconds
-        self._path, self._how = "", MASK
-        self._stamp: object = None
-        self._looked = 0.0
-        self._words: Words | None = None
+        self._how = MASK
+        self._file: Reread[Words] | None = None
 
     def configured(self, argument: str) -> IMessagePolicy:
         """Return the filter that `mask:FILE` or `refuse:FILE` describes."""
@@ -111,36 +104,19 @@ class WordFilter:
         if how not in (MASK, REFUSE) or not path:
             raise ValueError(f"must be words:{MASK}:FILE or words:{REFUSE}:FILE, FILE with one word a line")
         made = WordFilter(self._seconds)
-        made._path, made._how = path, how
-        made._looked, made._stamp = self._seconds(), stamp(path)  # first, so that a later change is seen
-        made._words = _read(path)
+        made._how = how
+        made._file = Reread("words", path, lambda: _read(path), ValueError, self._seconds)
         return made
 
     def check(self, question: Question) -> Verdict:
         """See IMessagePolicy."""
-        self._look()
-        assert self._words is not None
-        spans = self._words.find(question.text)
+        assert self._file is not None
+        spans = self._file.said.find(question.text)
         if not spans:
             return ALLOWED
         if self._how == MASK and question.about in (About.TEXT, About.EDIT):
             return changed(masked(question.text, spans))
         return refused(_REASON)
-
-    def _look(self) -> None:
-        """Read the file again if it has changed."""
-        seconds = self._seconds()
-        if seconds - self._looked < LOOK_SECONDS:
-            return
-        self._looked = seconds
-        present = stamp(self._path)
-        if present == self._stamp:
-            return
-        self._stamp = present
-        try:
-            self._words = _read(self._path)
-        except ValueError as error:
-            self._log.error("the file of words {error}; the words from before stay in use", error=error)
 
 
 def _read(path: str) -> Words:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from cim.api_keys import Scope, line_of
+from cim.daemon.rereading import LOOK_SECONDS
 from cim.route.console.sessions import MOST, SECONDS
-from cim.route.http.api_keys import LOOK_SECONDS
 from tests.route.console.console_case import HOST, LINES, MAKER, OPS, OWN, READER, SESSION, ConsoleCase
 from tests.route.http.api_case import KEY, PASSWORD
 

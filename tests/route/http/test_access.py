@@ -14,13 +14,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.test.requesthelper import DummyRequest
 
 from cim.api_keys import APIKey, Scope, line_of, parse_keys
+from cim.daemon.rereading import LOOK_SECONDS
 from cim.errors import Forbidden
 from cim.limits import defaults
 from cim.model import Account
 from cim.route.front.rates import RATE_LIMITS, Rates
 from cim.route.http.access import Access, Caller
 from cim.route.http.api import APIS
-from cim.route.http.api_keys import LOOK_SECONDS, APIKeys
+from cim.route.http.api_keys import APIKeys
 from cim.route.http.tokens import Proven
 from cim.user_tokens import UserScope
 from cim.web.declaring import USERS, Who, calls_of

@@ -10,11 +10,12 @@ from twisted.internet.testing import EventLoggingObserver
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from cim.daemon.rereading import LOOK_SECONDS
 from cim.errors import OutgoingRefused, Unauthorized, Unavailable
 from cim.issuers.issuer import Issuer
 from cim.issuers.keys import BadKeys
 from cim.route.issuers.issuers import Issuers
-from cim.route.issuers.key_sources import FRESH_SECONDS, LOOK_SECONDS, PAUSE_SECONDS, STALE_SECONDS
+from cim.route.issuers.key_sources import FRESH_SECONDS, PAUSE_SECONDS, STALE_SECONDS
 from tests.harness.spawning import private_file
 from tests.issuers.signing import AUDIENCE, ISSUER, NOW, SECRET, claims, jwk, jwks, pem, private_key, signed
 

@@ -8,10 +8,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from cim.daemon.rereading import LOOK_SECONDS
 from cim.interfaces import IMessagePolicy
 from cim.policies import ALLOWED, About, Question, changed
 from cim.route.policy.folding import fold, origins
-from cim.route.policy.words import LOOK_SECONDS, MAX_BYTES, WordFilter, Words, masked
+from cim.route.policy.words import MAX_BYTES, WordFilter, Words, masked
 
 
 class FindingTests(SynchronousTestCase):
