@@ -47,14 +47,14 @@ class MetricsTests(SynchronousTestCase):
         metrics.login("ok")
         metrics.refused("bad-frame")
         metrics.dropped("link", 6)
-        metrics.webhook("shop", "sent")
-        metrics.webhook("shop", "failed")
-        metrics.webhook("shop", "sent")
         metrics.link_batch("out", 3, 100)
         metrics.link_batch("out", 1000, 50)
         metrics.store_call("reserve", 0.002)
         metrics.http_request("POST", "/login", 200, 0.003)
         metrics.http_request("GET", "page", 200)
+        metrics.policy("words", "allowed", 0.003)
+        metrics.policy("words", "allowed", 0.2)
+        metrics.policy("words", "not-asked", None)
         metrics.delivered(0.07)
         for value, name, labels in (
             (3, "cim_messages_total", {"direction": "in"}),
@@ -69,8 +69,6 @@ class MetricsTests(SynchronousTestCase):
             (1, "cim_logins_total", {"outcome": "repeat"}),
             (1, "cim_refused_total", {"kind": "bad-frame"}),
             (6, "cim_dropped_total", {"what": "link"}),
-            (2, "cim_webhook_events_total", {"webhook": "shop", "outcome": "sent"}),
-            (1, "cim_webhook_events_total", {"webhook": "shop", "outcome": "failed"}),
             (150, "cim_link_bytes_total", {"direction": "out"}),
             (2, "cim_link_batch_items_count", {"direction": "out"}),
             (1003, "cim_link_batch_items_sum", {"direction": "out"}),
@@ -81,6 +79,10 @@ class MetricsTests(SynchronousTestCase):
             (1, "cim_http_requests_total", {"method": "GET", "path": "page", "status": "200"}),
             (1, "cim_http_seconds_bucket", {"method": "POST", "path": "/login", "le": "0.005"}),
             (0, "cim_http_seconds_bucket", {"method": "POST", "path": "/login", "le": "0.0025"}),
+            (2, "cim_policy_answers_total", {"policy": "words", "outcome": "allowed"}),
+            (1, "cim_policy_answers_total", {"policy": "words", "outcome": "not-asked"}),
+            (1, "cim_policy_seconds_bucket", {"policy": "words", "le": "0.005"}),
+            (2, "cim_policy_seconds_count", {"policy": "words"}),
             (1, "cim_delivery_seconds_bucket", {"le": "0.1"}),
             (0.07, "cim_delivery_seconds_sum", {}),
             (1, "cim_build_info", {"daemon": "route", "version": "1.2"}),
