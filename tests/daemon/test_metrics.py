@@ -47,6 +47,9 @@ class MetricsTests(SynchronousTestCase):
         metrics.login("ok")
         metrics.refused("bad-frame")
         metrics.dropped("link", 6)
+        metrics.webhook("shop", "sent")
+        metrics.webhook("shop", "failed")
+        metrics.webhook("shop", "sent")
         metrics.link_batch("out", 3, 100)
         metrics.link_batch("out", 1000, 50)
         metrics.store_call("reserve", 0.002)
@@ -69,6 +72,8 @@ class MetricsTests(SynchronousTestCase):
             (1, "cim_logins_total", {"outcome": "repeat"}),
             (1, "cim_refused_total", {"kind": "bad-frame"}),
             (6, "cim_dropped_total", {"what": "link"}),
+            (2, "cim_webhook_events_total", {"webhook": "shop", "outcome": "sent"}),
+            (1, "cim_webhook_events_total", {"webhook": "shop", "outcome": "failed"}),
             (150, "cim_link_bytes_total", {"direction": "out"}),
             (2, "cim_link_batch_items_count", {"direction": "out"}),
             (1003, "cim_link_batch_items_sum", {"direction": "out"}),
