@@ -417,8 +417,8 @@ export const TEXTS = {
   ],
   'error.invite.not-found': ['Nobody has this name. Check how it is written.', '没有这个用户，请检查用户名是否正确。'],
   'error.join.forbidden': [
-    'This group can be joined by invitation only. Ask a member to invite you.',
-    '该群组仅限邀请加入，请让群成员邀请你。',
+    'This group can be joined by invitation only, or you are banned from it. Ask an admin of the group.',
+    '该群组仅限邀请加入，或你已被封禁，请联系群管理员。',
   ],
   'error.join.not-found': [
     'There is no group with this ID. Check it with a member.',

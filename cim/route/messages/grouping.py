@@ -203,12 +203,12 @@ class Grouping(Service):
 
         return await in_turns([partial(change, *call) for call in calls])
 
-    async def empty(self, group: int, what: Happening = Happening.REMOVED, by: int = 0) -> int:
-        """Remove up to MOST members of a group for an operator; return how many are left; with none it is gone.
+    async def _empty(self, group: int, by: int) -> int:
+        """Remove up to MOST members of a group that is being dissolved; return how many are left; with none it is gone.
 
         Owners go last, since a group with members has an owner.
 
-        :param what: what the members are told, and by whom
+        :param by: who dissolves it, for the members
         :raises CIMError: some were not removed
         """
         owners: list[int] = []
@@ -220,7 +220,7 @@ class Grouping(Service):
             after = page[-1].user
 
         async def remove(user: int) -> bool:
-            return await self._changed(await self._groups.remove(group, 0, user), by, what)
+            return await self._changed(await self._groups.remove(group, 0, user), by, Happening.DISSOLVED)
 
         for outcome in await in_turns([partial(remove, user) for user in [*others, *owners][:MOST]]):
             if isinstance(outcome, CIMError):
@@ -229,13 +229,14 @@ class Grouping(Service):
         return left.members if left is not None else 0
 
     async def dissolve(self, group: int, actor: int) -> int:
-        """End a group: tell its members, let nobody in any more, and remove members as `empty` does.
+        """End a group: let nobody in any more, tell its members, and remove up to MOST; return how many are left.
 
-        Raises the same errors as IGroups.dissolve, which leaves what it begins to the next call.
+        With none the group is gone. What a call leaves undone the next one does. Raises the same errors as
+        IGroups.dissolve.
         """
         await self._groups.dissolve(group, actor)
         await self._entries.settle(group)
-        return await self.empty(group, Happening.DISSOLVED, actor)
+        return await self._empty(group, actor)
 
     async def ban(self, group: int, actor: int, user: int) -> None:
         """Remove a user, and let it not come back. Raises the same errors as IGroups.ban."""
