@@ -77,6 +77,18 @@ class Appender:
             self._scheduled = True
             self._clock.callLater(0, self._turn)
 
+    async def append(self, item: Append) -> Appended:
+        """Append a message; return where it is.
+
+        :raises CIMError: it is refused, or nobody knows
+        """
+        fate: Deferred[Appended | CIMError] = Deferred()
+        self.put(item, fate.callback)
+        result = await fate
+        if isinstance(result, CIMError):
+            raise result
+        return result
+
     def _turn(self) -> None:
         self._scheduled = False
         if self._calling:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
-
 from cim.daemon.metrics import Metrics
-from cim.errors import CIMError, Conflict
+from cim.errors import Conflict
 from cim.interfaces import IAccounts, ICredentials, IStoreClock
 from cim.model import SYSTEM, Account, Append, Appended, Charge
 from cim.route.messages.accounts import KnownAccounts
@@ -94,18 +92,9 @@ class Broadcasting:
             past_blocks=True,
             charge=Charge.NONE,
         )
-        fate: Deferred[Appended | CIMError] = Deferred()
-        self._appender.put(item, fate.callback)
-        result = await fate
-        if isinstance(result, CIMError):
-            raise result
+        result = await self._appender.append(item)
         self._metrics.messages_in += 1
         packet = native.deliver_packet(result.body, name, result.position, result.previous)
         push = Push(packet, repeated=result.repeated, reads=result.position if send.group else "")
-        if send.user:
-            self._delivery.to_users(push, (send.user, system.id))
-        elif send.group:
-            self._delivery.to_group(push, send.group, result.version)
-        else:
-            self._delivery.to_everyone(push)
+        self._delivery.to_conversation(push, name, result.version)
         return name, result

@@ -17,7 +17,7 @@ from cim.model import Member
 from cim.route.presence.calls import LinkCalls
 from cim.route.presence.presence import Presence
 from cim.traces import UNTRACED, Trace
-from cim.wire import native, packed, positions
+from cim.wire import conversations, native, packed, positions
 from cim.wire.link_pb2 import Deliver, Item, Outcome
 
 #: Groups of up to this many members are addressed by user, larger ones by group.
@@ -151,6 +151,19 @@ class Delivery:
             (link, self._calls.deliver(link, partial(push.over, link, everyone=True, except_user=except_user)))
             for link in self._presence.links()
         ]
+
+    def to_conversation(self, push: Push, conversation: str, version: int) -> None:
+        """Push to all who are in a conversation.
+
+        :param version: in a group, of its members, as `Appended` has it
+        """
+        name = conversations.parse(conversation)
+        if isinstance(name, conversations.PrivateConversation):
+            self.to_users(push, (name.low, name.high))
+        elif name.id:
+            self.to_group(push, name.id, version)
+        else:
+            self.to_everyone(push)
 
     def to_everyone(self, push: Push) -> None:
         """Push to everyone online, without asking for Outcomes."""

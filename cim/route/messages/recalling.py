@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
-
-from cim.errors import CIMError, NotFound
+from cim.errors import NotFound
 from cim.interfaces import IStoreClock
-from cim.model import Append, Appended, Charge
+from cim.model import Append, Charge
 from cim.route.messages.appending import Appender
 from cim.route.messages.delivery import Delivery, Push
-from cim.wire import conversations, native
+from cim.wire import native
 from cim.wire.cim_pb2 import RECALL, Deliver, Send
 
 
@@ -46,20 +44,11 @@ class Recalling:
             charge=Charge.NONE,
             by_operator=by_operator,
         )
-        fate: Deferred[Appended | CIMError] = Deferred()
-        self._appender.put(item, fate.callback)
-        result = await fate
-        if isinstance(result, NotFound):
+        try:
+            result = await self._appender.append(item)
+        except NotFound:
             return False
-        if isinstance(result, CIMError):
-            raise result
         packet = native.deliver_packet(result.body, conversation, result.position, result.previous)
         push = Push(packet, repeated=result.repeated, reads=position if said.group else "")
-        place = conversations.parse(conversation)
-        if conversation == conversations.EVERYONE:
-            self._delivery.to_everyone(push)
-        elif isinstance(place, conversations.GroupConversation):
-            self._delivery.to_group(push, place.id, result.version)
-        else:
-            self._delivery.to_users(push, (place.low, place.high))
+        self._delivery.to_conversation(push, conversation, result.version)
         return True
