@@ -168,6 +168,7 @@ class Route:
             clock=store.clock,
             limits=self.message_limits,
             metrics=metrics,
+            told=self.sending.on_stored,
         )
         push = push if push is not None else PushRules()
         self.pushers = Pushers(push.pushers, store.pushes, reactor, metrics)

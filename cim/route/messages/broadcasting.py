@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from cim.daemon.metrics import Metrics
 from cim.errors import Conflict
 from cim.interfaces import IAccounts, ICredentials, IStoreClock
@@ -10,6 +12,7 @@ from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.appending import Appender
 from cim.route.messages.delivery import Delivery, Push
 from cim.route.messages.limits import Key, MessageLimits
+from cim.route.messages.sending import Outgoing
 from cim.wire import conversations, native
 from cim.wire.cim_pb2 import Send
 
@@ -43,7 +46,10 @@ class SystemUser:
 
 
 class Broadcasting:
-    """Stores what the system user says, past blocks and mutes, and pushes it."""
+    """Stores what the system user says, past blocks and mutes, and pushes it.
+
+    :param told: called with what was stored, and where, as `Sending.on_stored` is
+    """
 
     def __init__(
         self,
@@ -55,7 +61,9 @@ class Broadcasting:
         clock: IStoreClock,
         limits: MessageLimits,
         metrics: Metrics,
+        told: Sequence[Callable[[Outgoing, Appended], object]],
     ) -> None:
+        self._told = told
         self._system = system
         self._accounts = accounts
         self._appender = appender
@@ -97,4 +105,7 @@ class Broadcasting:
         packet = native.deliver_packet(result.body, name, result.position, result.previous)
         push = Push(packet, repeated=result.repeated, reads=result.position if send.group else "")
         self._delivery.to_conversation(push, name, result.version)
+        message = Outgoing(system, send, name, size, payer=payer, push=False, operator=True)
+        for listener in self._told:
+            listener(message, result)
         return name, result

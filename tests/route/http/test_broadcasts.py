@@ -45,6 +45,15 @@ class BroadcastsTests(ReportsCase):
         heads = self.ok("GET", "/v1/conversations", **self.by(self.alice))["conversations"]
         self.assertEqual([head["unread"] for head in heads], [1, 1])
 
+    def test_those_who_follow_what_is_stored_are_told(self):
+        """Such as what notifies people who are away."""
+        told = []
+        self.cluster.routes[0].sending.on_stored.append(lambda *stored: told.append(stored))
+        made = self.broadcast("hello", to_user=self.alice.id)
+        ((message, appended),) = told
+        self.assertEqual((message.conversation, message.send.text), (made["conversation"], "hello"))
+        self.assertEqual((message.author.name, appended.position), ("System", made["position"]))
+
     def test_the_same_twice_is_one(self):
         for place in ({"to_user": self.alice.id}, {"to_group": self.group()}, {}):
             first = self.broadcast(client_id="x", **place)
