@@ -18,6 +18,7 @@ from cim.store.redis.names import form_key
 from cim.store.redis.people import member_of
 from tests.integration.redis_case import RedisCase
 from tests.store.conversing import RETENTION, Conversing
+from tests.store.reports_contract import a_report
 
 
 class CheckTests(Conversing, RedisCase):
@@ -72,6 +73,23 @@ class CheckTests(Conversing, RedisCase):
             [
                 f'account {user} is called "mary" by "https://id.example.com" and is not found by that',
                 f'account {user} is called "7" by "" and is not found by that',
+            ],
+        )
+
+    async def test_mutes_and_reports(self):
+        await self.store.muted_users.mute(self.anna)
+        made = [(await self.store.reports.make(a_report(n, self.anna, self.bert))).report.id for n in (1, 2, 3)]
+        await self.store.reports.close(made[1], "", "")
+        self.assertEqual(await self.found(), [])
+        await self.command("HSET", Key.MUTED, 77, "0 5 spam")
+        await self.command("ZREM", Key.REPORTS_CLOSED, made[1])
+        await self.command("HSET", Key.REPORTS, made[2], "{}")
+        self.assertCountEqual(
+            await self.found(),
+            [
+                "user 77 is muted, and does not exist",
+                f"report {made[1]} is not found by its state, by who made it, or by what it is about",
+                f"report {made[2]} cannot be read",
             ],
         )
 

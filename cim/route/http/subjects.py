@@ -99,7 +99,7 @@ class Subjects:
         try:
             if wanted:
                 await self._naming.account(wanted)
-        except Refused:
+        except (Conflict, Refused):  # a rule of the operator, or the name of the system user
             # People choose their names where they are from, and not for this.
             wanted = ""
         for name in self._names(wanted):

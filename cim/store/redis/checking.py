@@ -16,6 +16,7 @@ from cim.store.redis.external_ids import external_key, read_externals, read_link
 from cim.store.redis.keys import Key
 from cim.store.redis.names import account_key, form_key, id_of_account, ids_of
 from cim.store.redis.people import member_of
+from cim.store.redis.reports import field_of, read_report
 from cim.store.redis.restrictions import BANNED, MUTED, pairs
 from cim.store.redis.schema import NEWEST, taken
 from cim.store.redis.walking import walk
@@ -71,6 +72,8 @@ class RedisCheck:
             (f"{Key.GROUP}*", "hash", self._group),
             (f"{Key.GROUPS_OF}*", "hash", self._memberships),
             (f"{Key.COUNTERS}*", "hash", self._conversation),
+            (Key.MUTED, "hash", self._mutes),
+            (Key.REPORTS, "hash", self._reports),
         )
         for pattern, kind, look in looks:
             after: str | None = ""
@@ -178,6 +181,29 @@ class RedisCheck:
             for group, exists in zip(names, there, strict=True)
             if not exists
         ]
+
+    async def _mutes(self, key: str) -> list[str]:
+        (users,) = await self._ask(("HKEYS", key))
+        there = await self._ask(*(("EXISTS", account_key(int(user))) for user in users))
+        return [
+            f"user {int(user)} is muted, and does not exist"
+            for user, exists in zip(users, there, strict=True)
+            if not exists
+        ]
+
+    async def _reports(self, key: str) -> list[str]:
+        (records,) = await self._ask(("HGETALL", key))
+        wrong = []
+        for id, record in zip(map(int, records[::2]), map(read_report, records[1::2]), strict=True):
+            if record is None:
+                wrong.append(f"report {id} cannot be read")
+                continue
+            among = Key.REPORTS_CLOSED if record.closed else Key.REPORTS_OPEN
+            by, about = Key.REPORTS_BY.of(record.reporter), Key.REPORTS_ABOUT.of(record.sender)
+            places = ("ZSCORE", among, id), ("HGET", by, field_of(record)), ("ZSCORE", about, id)
+            if None in await self._ask(*places):
+                wrong.append(f"report {id} is not found by its state, by who made it, or by what it is about")
+        return wrong
 
     async def _conversation(self, key: str) -> list[str]:
         name = _tag(key, Key.COUNTERS)

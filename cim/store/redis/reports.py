@@ -60,7 +60,7 @@ class RedisReports:
                 if earlier is not None:
                     return Reported(earlier, True)
                 # It was removed just now, or what is stored went back.
-                await self._connection.commands("report", ("HDEL", Key.REPORTS_BY.of(new.reporter), _field(new)))
+                await self._connection.commands("report", ("HDEL", Key.REPORTS_BY.of(new.reporter), field_of(new)))
 
     async def _try(self, report: Report) -> tuple[int, int]:
         """Make a report; return its id, or that of an earlier one, or 0 and the id of one that makes room first."""
@@ -68,7 +68,7 @@ class RedisReports:
         def decide(replies: Sequence[Any], now: int) -> Decision[tuple[int, int]]:
             mine, taken, kept, oldest = replies
             ids = dict(zip(mine[::2], map(int, mine[1::2]), strict=True))
-            earlier = ids.get(_field(report).encode(), 0)
+            earlier = ids.get(field_of(report).encode(), 0)
             if earlier or taken:
                 return Decision([], (abs(earlier), 0))
             rules.check_open(sum(id > 0 for id in ids.values()))
@@ -80,7 +80,7 @@ class RedisReports:
                 return Decision([], (0, int(oldest[0])))
             id = report.id
             words: Words = [4, "HSET", _ALL, id, _written(report), 4, "ZADD", _OPEN, id, id]
-            words += 4, "HSET", _BY, _field(report), id, 4, "ZADD", _ABOUT, id, id
+            words += 4, "HSET", _BY, field_of(report), id, 4, "ZADD", _ABOUT, id, id
             return Decision(words, (id, 0), bounds=[(_ALL, 0, rules.MAX_KEPT - 1)])
 
         reading = (2, "HGETALL", _BY, 3, "HEXISTS", _ALL, report.id, 2, "HLEN", _ALL, 4, "ZRANGE", _CLOSED, 0, 0)
@@ -136,7 +136,7 @@ class RedisReports:
                 return Decision([], present)
             closed = evolve(present, closed=now, by=by, note=note)
             words: Words = [4, "HSET", _ALL, id, _written(closed), 3, "ZREM", _OPEN, id, 4, "ZADD", _CLOSED, id, id]
-            return Decision([*words, 4, "HSET", _BY, _field(closed), -id], closed)
+            return Decision([*words, 4, "HSET", _BY, field_of(closed), -id], closed)
 
         return await self._changing.change("close_report", _keys(known), Facts(1, 0, (3, "HGET", _ALL, id)), decide)
 
@@ -169,7 +169,7 @@ class RedisReports:
 
         def decide(replies: Sequence[Any], now: int) -> Decision[None]:
             words: Words = [3, "HDEL", _ALL, id, 3, "ZREM", _OPEN, id, 3, "ZREM", _CLOSED, id]
-            return Decision([*words, 3, "HDEL", _BY, _field(known), 3, "ZREM", _ABOUT, id] if replies[0] else [])
+            return Decision([*words, 3, "HDEL", _BY, field_of(known), 3, "ZREM", _ABOUT, id] if replies[0] else [])
 
         keys, facts = _keys(known), Facts(1, 0, (3, "HEXISTS", _ALL, id))
         await self._changing.change("forget_reports", keys, facts, decide, (1,))
@@ -180,7 +180,8 @@ def _keys(report: Report) -> tuple[str, ...]:
     return (Key.REPORTS, Key.REPORTS_OPEN, Key.REPORTS_CLOSED, *of_users)
 
 
-def _field(report: Report) -> str:
+def field_of(report: Report) -> str:
+    """Return the field of a report among those of who made it."""
     return f"{report.conversation} {report.position}"
 
 
@@ -190,3 +191,11 @@ def _written(report: Report) -> bytes:
 
 def _read(record: bytes) -> Report:
     return Report(**json.loads(record))
+
+
+def read_report(record: bytes) -> Report | None:
+    """Return the report of a record, None if it cannot be read."""
+    try:
+        return _read(record)
+    except (TypeError, ValueError):
+        return None

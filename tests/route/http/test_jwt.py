@@ -81,6 +81,7 @@ class SubjectTests(JWTCase):
             ("a\nb", "user-"),
             ("x" * 65, "user-"),
             ("al\u200bice", "user-"),
+            ("System", "user-"),
         ):
             login = self.enter(self.jwt(f"sub {made} {name!r}", name=name))
             self.assertTrue(login["name"].startswith(made), login["name"])
