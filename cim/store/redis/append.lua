@@ -110,7 +110,9 @@ local muting = redis.call('EXISTS', MUTED) == 1
 
 -- Returns why a user may say nothing, or nil.
 local function muted_by_operator(user)
-  local ends, reason = string.match(redis.call('HGET', MUTED, user) or '', '^(%d+) %d+ (.*)$')
+  local record = redis.call('HGET', MUTED, user)
+  if not record then return nil end
+  local ends, reason = string.match(record, '^(%d+) %d+ (.*)$')
   if ends == '0' or ends and tonumber(ends) > now then return '-muted operator ' .. ends .. ' ' .. reason end
 end
 
