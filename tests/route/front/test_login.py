@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from twisted.internet.defer import Deferred, fail
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.errors import AccountMismatch, CallTimeout, LinkLost, NoServerAvailable, RepeatLogin, StoreUnavailable
 from cim.model import Account
+from cim.route.front.login import MARGIN_MS
+from cim.user_tokens import Bounds, UserScope
 from cim.wire.guests import Generation, encode_login
 from tests.harness.cluster import Cluster
 
@@ -49,6 +52,54 @@ class LoginCase(SynchronousTestCase):
 
     def server_of(self, account):
         return next(server for server in self.cluster.servers if list(server.sessions.of(account.id)))
+
+
+class BoundedTests(LoginCase):
+    """Logins with a token that bounds them."""
+
+    def admit(self, bounds, slow=0.0):
+        """Log in; the answer of the server to the reservation takes so long."""
+        logins = self.cluster.routes[0].logins
+        reserve, self.reserved = logins._calls.reserve, []
+
+        async def late(link, item):
+            outcome = await reserve(link, item)
+            self.reserved.append(item)
+            if slow:
+                await deferLater(self.cluster.clock, slow)
+            return outcome
+
+        self.patch(logins._calls, "reserve", lambda link, item: Deferred.fromCoroutine(late(link, item)))
+        admitted = self.begin(logins.login_native(self.alice, "phone", bounds))
+        self.cluster.pass_seconds(10)
+        return admitted
+
+    def bounds(self, ms=60_000):
+        return Bounds(self.cluster.store.clock.now() + ms, frozenset((UserScope.READ,)), token="t-1")
+
+    def test_the_server_learns_what_bounds_it(self):
+        admission = self.successResultOf(self.admit(self.bounds()))
+        (reserve,) = self.reserved
+        self.assertEqual((reserve.bounded, list(reserve.scopes)), (True, ["read"]))
+        # Less what the way may take.
+        self.assertEqual(reserve.lasts_ms, 60_000 - MARGIN_MS)
+        self.assertTrue(admission.owner.endswith(".t-1"))
+
+    def test_of_other_logins_it_learns_nothing_of_that(self):
+        admission = self.successResultOf(self.admit(None))
+        self.assertEqual((self.reserved[0].bounded, self.reserved[0].lasts_ms), (False, 0))
+        self.assertNotIn(".", admission.owner)
+
+    def test_one_that_ends_just_now(self):
+        self.successResultOf(self.admit(self.bounds(ms=300)))
+        self.assertEqual(self.reserved[0].lasts_ms, 0)
+
+    def test_a_server_that_answers_late_might_end_it_late(self):
+        self.failureResultOf(self.admit(self.bounds(), slow=1.1), NoServerAvailable)
+        self.assertEqual(len(self.reserved), 2)
+        self.assertIsNone(self.record(self.alice))
+        # Others do not matter.
+        self.successResultOf(self.admit(None, slow=1.1))
 
 
 class LoginTests(LoginCase):
