@@ -401,7 +401,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     policies = message_policy_of(options, reactor, metrics, root, tracer)
     webhooks = webhooks_of(options, store, reactor, metrics, root, tracer)
     push_services = Outgoing(reactor, guard_of(options))
-    push = push_rules_of(options, push_services, check_url)
+    push = push_rules_of(options, push_services, check_url, reactor)
     settings = evolve(settings, push=push.told())
     route = Route(
         address=address,
@@ -456,6 +456,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     root.add(ports.listening("link", options["link"], acceptor))
     root.add(Stopping("calls to upstream's servers", calls.close))
     root.add(Stopping("calls to push services", push_services.close))
+    root.add(Stopping("connections to push services", push.close))
     add_route(root, route, (Operations(health, metrics),), health, options, settings, metrics, ports, reactor)
     data = NodeData(cim.__version__, own.incarnation)
     announcing = Announcing(registry, ROUTES, own.name, data.encode())

@@ -304,7 +304,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     tracer = traced_by(root, options, reactor, metrics, own.name, "sqlite")
     webhooks = webhooks_of(options, store, reactor, metrics, root, tracer)
     push_services = Outgoing(reactor, guard_of(options))
-    push = push_rules_of(options, push_services, check_url)
+    push = push_rules_of(options, push_services, check_url, reactor)
     settings = evolve(settings, push=push.told())
     server = Server(
         own=own,
@@ -360,6 +360,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     add_engine(root, route)
     root.add(Stopping("calls to upstream's servers", calls.close))
     root.add(Stopping("calls to push services", push_services.close))
+    root.add(Stopping("connections to push services", push.close))
     add_server(root, server, links, options, metrics, ports)
     where = located(addresses_of(options, metrics.refused))
     sockets = HTTPSockets(server.gateway, origins_of(options), where, metrics)

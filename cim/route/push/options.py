@@ -18,6 +18,7 @@ from cim.daemon.config import one_of, read_secret_file
 from cim.errors import InvalidField
 from cim.interfaces import IPusher, IPushSelection
 from cim.plain import quoted
+from cim.route.push.apns import APNs, Signer, endpoint_of
 from cim.route.push.fcm import FCM, ServiceAccount
 from cim.route.push.web_push import HOSTS, WebPush
 from cim.route.push.webhook import WebhookPusher
@@ -26,9 +27,12 @@ from cim.standard_webhooks import read_secret
 if TYPE_CHECKING:
     from cim.outgoing.client import Outgoing
 
+#: Where Apple takes what is pushed.
+APNS_HOST = "api.push.apple.com"
 #: What notifications tell of a message.
 NOTHING, NAMES, TEXTS = "nothing", "names", "texts"
 _HOST = re.compile(r"(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*")
+_SENDER = re.compile(r"([A-Z0-9]{10})/([A-Z0-9]{10})/([A-Za-z0-9.-]{1,155})")
 _CONTACT = re.compile(r"(mailto:[^@\s]+@[^@\s]+|https://\S+)")
 
 
@@ -81,6 +85,9 @@ class PushOptions:
             one_of(NOTHING, NAMES, TEXTS),
         ],
         ["fcm-credentials", None, None, "JSON file of a service account of Google's, for Firebase Cloud Messaging."],
+        ["apns", None, None, "Who sends to Apple's devices: TEAM/KEY-ID/BUNDLE-ID."],
+        ["apns-key", None, None, "File (.p8) with the key of that id."],
+        ["apns-host", None, APNS_HOST, "Where Apple takes it; apps under development use api.sandbox.push.apple.com."],
         ["push-webhook", None, None, "URL of a program of yours that pushes to other services."],
         ["push-webhook-secret-file", None, None, "File with the secret, whsec_..., by which it knows us."],
         ["push-select", None, None, "The plugin that picks whom to notify in groups of more than 200 members."],
@@ -104,13 +111,19 @@ class PushRules:
     selection: IPushSelection | None = None
     public_key: str = ""
 
+    def close(self) -> None:
+        """Close the connections that pushers keep."""
+        for one in self.pushers:
+            if isinstance(one, APNs):
+                one.close()
+
     def told(self) -> dict[str, str]:
         """Return what programs are told: by which kinds users can be notified, and the key to subscribe with."""
         keys = {"webpush": self.public_key}
         return {one.kind: keys.get(one.kind, "") for one in self.pushers}
 
 
-def push_rules_of(options: Any, outgoing: Outgoing, check_url: Callable[..., None]) -> PushRules:
+def push_rules_of(options: Any, outgoing: Outgoing, check_url: Callable[..., None], reactor: Any) -> PushRules:
     """Return how users are notified, by the options.
 
     :param outgoing: sends requests to push services
@@ -140,6 +153,8 @@ def push_rules_of(options: Any, outgoing: Outgoing, check_url: Callable[..., Non
         except ValueError as error:
             raise UsageError(f"--fcm-credentials: {options['fcm-credentials']} {error}") from None
         pushers.append(FCM(outgoing, account, time_of_day=time_of_day))
+    if options["apns"]:
+        pushers.append(_apns(options, reactor))
     if options["push-webhook"]:
         pushers.append(_webhook(options, outgoing, check_url))
     pushers += [one for one in getPlugins(IPusher) if one.kind not in {known.kind for known in pushers}]
@@ -150,6 +165,27 @@ def push_rules_of(options: Any, outgoing: Outgoing, check_url: Callable[..., Non
         selection=_selection(options["push-select"]),
         public_key=public_key,
     )
+
+
+def _apns(options: Any, reactor: Any) -> APNs:
+    """Return what pushes to Apple's devices.
+
+    :raises UsageError: the options cannot be used
+    """
+    found = _SENDER.fullmatch(options["apns"])
+    if found is None:
+        raise UsageError("--apns must be TEAM/KEY-ID/BUNDLE-ID, such as ABCDE12345/KEY1234567/com.example.chat")
+    if not options["apns-key"]:
+        raise UsageError("--apns needs --apns-key, the file that Apple gave out with the key's id")
+    if not _HOST.fullmatch(options["apns-host"]) or "*" in options["apns-host"]:
+        raise UsageError(f"--apns-host must be the name of a host, not {quoted(options['apns-host'], 40)}")
+    signer = Signer(found[1], found[2], found[3], read_secret_file(options["apns-key"], "apns-key"))
+    try:
+        signer.sign(0)
+    except ValueError as error:
+        raise UsageError(f"--apns-key: {options['apns-key']} {error}") from None
+    endpoint = endpoint_of(reactor, options["apns-host"])
+    return APNs(endpoint, options["apns-host"], signer, clock=reactor, time_of_day=time_of_day)
 
 
 def _webhook(options: Any, outgoing: Outgoing, check_url: Callable[..., None]) -> WebhookPusher:
