@@ -623,6 +623,7 @@ class Registration:
     :param address: where that sends to: an endpoint's URL, or a token; whoever has it can send there
     :param keys: what else that needs, as JSON
     :param at: when it was made or renewed last, in ms since 1970 on the store's clock
+    :param ends: when it ends whatever is renewed, likewise; 0 for never
     """
 
     user: int
@@ -631,6 +632,7 @@ class Registration:
     device: str
     keys: str = field(default="", repr=False)
     at: int = 0
+    ends: int = 0
 
     @property
     def id(self) -> str:

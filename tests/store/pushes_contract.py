@@ -46,6 +46,8 @@ class PushesContract:
         one = Registration(1, "fcm", "a", "phone", at=5)
         self.assertEqual(live([one], 4 + LASTS_MS), [one])
         self.assertEqual(live([one], 5 + LASTS_MS), [])
+        self.assertEqual(live([evolve(one, ends=9)], 8), [evolve(one, ends=9)])
+        self.assertEqual(live([evolve(one, ends=9)], 9), [])
 
     def test_how_long_to_wait_until_the_next_notification(self):
         waits = [wait_of(*case) for case in ((0, 100, 30), (90, 100, 30), (70, 100, 30), (60, 100, 30), (500, 100, 30))]
@@ -66,6 +68,13 @@ class PushesContract:
         self.assertTrue(await self.pushes.unregister(alice, one.id))
         self.assertFalse(await self.pushes.unregister(alice, one.id))
         self.assertEqual(await self.held(alice), {alice: shown[:1]})
+
+    async def test_one_that_ends(self):
+        alice, _ = await self.users()
+        now = self.store.clock.now()
+        for address, ends in (("1", now - 1), ("2", now + 600_000), ("3", 0)):
+            await self.pushes.register(Registration(alice, "fcm", address, "phone", ends=ends))
+        self.assertEqual(sorted(one[2] for one in (await self.held(alice))[alice]), ["2", "3"])
 
     async def test_an_address_is_that_of_one_user(self):
         alice, bob = await self.users()

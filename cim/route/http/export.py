@@ -20,7 +20,7 @@ from cim.route.http.shapes import GROUP_ID, MORE, MUTED, ROLE, USER_ID, WHEN, WH
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.reading import Reading
 from cim.web.declaring import Who, http_call
-from cim.web.schema import Array, Boolean, Id, Name, Nullable, Object, Optional
+from cim.web.schema import Array, Boolean, Id, Name, Nullable, Object, Optional, Text
 from cim.wire import native
 
 _STORED = Object(
@@ -41,6 +41,9 @@ _STORED = Object(
             "Those that wait.",
         ),
         "blocked": Array(Id(), "Whom the user blocks."),
+        "pushes": Array(
+            Object({"kind": Text(32), "device": Text(64), "at": WHEN}, "StoredPush"), "Where the user is notified."
+        ),
         "muted": Array(ConversationName(), "What the user mutes."),
         "sessions": Array(SESSION, "The newest last."),
         "external_ids": Array(EXTERNAL, "What back ends and issuers call the user."),
@@ -94,6 +97,10 @@ class ExportAPI:
                 {"group": one.group, "by": one.by, "at": one.at} for one in await self._store.invitations.waiting(id)
             ],
             "blocked": list(await self._store.blocks.blocked(id)),
+            "pushes": [
+                {"kind": one.kind, "device": one.device, "at": one.at}
+                for one in (await self._store.pushes.registrations((id,))).get(id, ())
+            ],
             "muted": sorted(await self._store.mutes.muted(id)),
             "sessions": sessions_shown(await self._store.sessions.sessions(id))["sessions"],
             "external_ids": [*map(external_shown, await self._store.external_ids.linked(id))],

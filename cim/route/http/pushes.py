@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from cim.errors import InvalidField, NotFound, Unauthorized
+from cim.errors import Forbidden, InvalidField, NotFound, Unauthorized
 from cim.interfaces import IPusher, IPushes
 from cim.model import Registration
 from cim.route.http.access import Caller, confirmed
@@ -58,18 +58,25 @@ class PushesAPI:
         """Have a device notified of messages that no session of the user took within 5 s.
 
         Doing it again renews it: it lasts for 60 days. It ends with the logout of the device, with all tokens of the
-        user, and when another user registers the same address. Of more than 20 the oldest goes.
+        user, with a token that a back end bounded, and when another user registers the same address. Of more than 20
+        the oldest goes.
         """
         pusher = self._pushers.get(kind)
         if pusher is None:
             known = ", ".join(sorted(self._pushers)) or "nothing"
             raise InvalidField("kind", f"is not configured here: {known} is")
         assert caller.proven is not None
-        device = caller.proven.device or device
+        bounds = caller.proven.bounds
+        own = caller.proven.device or (bounds.device if bounds is not None else "")
+        if bounds is not None and own and device not in (None, own):
+            raise Forbidden("this token is for another device")
+        device = own or device
         if device is None:
             raise InvalidField("device", "is missing")
         given = {name: value for name, value in (keys or {}).items() if value is not None}
         made = Registration(caller.account.id, kind, address, device, pusher.check(address, given))
+        if bounds is not None:
+            made = evolve(made, ends=bounds.ends)
         at = await self._store.register(made)
         if at is None:
             raise Unauthorized("the account was deleted")

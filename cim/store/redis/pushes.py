@@ -1,6 +1,7 @@
 """Where users are notified of messages, in Redis.
 
-cim:p:{<user>}    hash: id of a registration -> JSON [kind, address, device, keys, when it was renewed, ms since 1970]
+cim:p:{<user>}    hash: id of a registration -> JSON [kind, address, device, keys, when it was renewed, when it
+                  ends, ms since 1970]
 cim:po:{<id>}     whose the address of a registration is: in the hash of any other user it does not count
 cim:pn:{<user>}   hash: conversation -> when the user was notified of it, if it has not read it since, ms since 1970
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def _written(one: Registration) -> str:
-    return json.dumps([one.kind, one.address, one.device, one.keys, one.at])
+    return json.dumps([one.kind, one.address, one.device, one.keys, one.at, one.ends])
 
 
 def _read(user: int, held: Sequence[bytes]) -> list[Registration]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _held(connection: sqlite3.Connection, user: int) -> list[Registration]:
-    rows = connection.execute("SELECT user, kind, address, device, keys, at FROM push WHERE user = ?", (user,))
+    rows = connection.execute("SELECT user, kind, address, device, keys, at, ends FROM push WHERE user = ?", (user,))
     return [Registration(*row) for row in rows]
 
 
@@ -41,8 +41,8 @@ class SqlitePushes:
                 return None
             gone = those_to_go(_held(connection, new.user), new, new.at)
             connection.executemany("DELETE FROM push WHERE id = ?", [(one.id,) for one in gone])
-            values = new.id, new.user, new.kind, new.address, new.device, new.keys, new.at
-            connection.execute("INSERT OR REPLACE INTO push VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+            values = new.id, new.user, new.kind, new.address, new.device, new.keys, new.at, new.ends
+            connection.execute("INSERT OR REPLACE INTO push VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
             return new.at
 
         return self._sqlite.write("register_push", work)

@@ -51,6 +51,16 @@ class RegisteringTests(PushCase):
             self.clock.advance(1)
         self.assertEqual(self.devices(), [f"web-{number}" for number in range(5, MOST + 5)])
 
+    def test_a_token_that_is_bounded_bounds_it(self):
+        bound = {"device": "kiosk", "seconds": 3600}
+        token = self.ok("POST", f"/v1/users/{self.bob.id}/tokens", bound, key=KEY, status=201)["token"]
+        body = Browser().body(device="web-1")
+        self.problem("PUT", "/v1/pushes", body, token=token, status=403, code="forbidden")
+        self.assertEqual(self.ok("PUT", "/v1/pushes", Browser().body(), token=token)["device"], "kiosk")
+        self.assertEqual(self.devices(), ["kiosk"])
+        self.clock.advance(3601)
+        self.assertEqual(self.devices(), [])
+
     def test_a_logout_of_the_device_ends_it(self):
         self.subscribe(self.bob, 1, "phone")
         self.subscribe(self.bob, 2, "web-2")
