@@ -21,8 +21,8 @@ COPY web web
 COPY twisted twisted
 COPY cim cim
 # The file system of a container is read-only, so what Python and twistd would cache is made here. Nothing installs
-# anything there any more, so pip goes, too.
-RUN /opt/cim/bin/pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt . \
+# anything there any more, so pip goes, too, and what only some options need is there already (--trace, --message-policy).
+RUN /opt/cim/bin/pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt ".[otel,words]" \
  && /opt/cim/bin/pip uninstall --yes --no-cache-dir setuptools pip \
  && /opt/cim/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/cim/lib \
  && /opt/cim/bin/twistd --help >/dev/null

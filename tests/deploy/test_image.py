@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from configparser import ConfigParser
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -60,6 +61,13 @@ class DockerfileTests(SynchronousTestCase):
         """setup.cfg names no file that does not get in."""
         for name in re.findall(r"file: (\S+)|license_files = (\S+)", (TOP / "setup.cfg").read_text()):
             self.assertIn("".join(name), said("COPY")[0])
+
+    def test_what_single_options_need(self):
+        """All extras of users are in, since nothing can be installed later."""
+        setup = ConfigParser()
+        setup.read(TOP / "setup.cfg")
+        (extras,) = re.findall(r'"\.\[([\w,]+)\]"', " ".join(said("RUN")))
+        self.assertEqual(set(extras.split(",")), set(setup["options.extras_require"]) - {"dev"})
 
     def test_options_in_the_environment(self):
         options = namedAny("cim.suite.tap.Options")(environ=environment())

@@ -35,6 +35,7 @@ class ImageTests(SynchronousTestCase):
         self.assertEqual(top & {"source", "work", "cim"}, set())
         packages = image.root / "opt/cim/lib/python3.11/site-packages"
         self.assertTrue((packages / "cim/web/static/chat/index.html").is_file())
+        self.assertEqual([name for name in ("ahocorasick", "opentelemetry") if not list(packages.glob(f"{name}*"))], [])
         self.assertEqual([name for name in ("pip", "setuptools", "tests", "bench") if (packages / name).exists()], [])
         self.assertEqual(list((image.root / "var/lib/cim").iterdir()), [])
         # Nothing that the daemons' user could change, and nothing that gives it rights.
