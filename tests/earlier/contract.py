@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 from cim.errors import Conflict
-from cim.model import Append, Retention
+from cim.model import Append, Retention, Sanction
 from cim.names import comparison_form
 from cim.route.http.passwords import strong_hasher
 from cim.wire import native
@@ -37,6 +37,9 @@ class EarlierContract:
             credential = await store.credentials.credential(id)
             self.assertTrue(strong_hasher().verify(credential.password, password))
             self.assertIn(account, (await store.accounts.people(comparison_form(name[:3]), limit=100)).items)
+            self.assertIsNone(credential.ban)
+        for id in told.get("suspended", ()):
+            self.assertEqual((await store.credentials.credential(id)).ban, Sanction())
         for name, id in told["guests"].items():
             self.assertEqual((await store.accounts.register(name)).id, id)
             self.assertIsNone(await store.credentials.credential(id))

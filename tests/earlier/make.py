@@ -148,6 +148,9 @@ def drive(api: API) -> None:
         api.call("POST", "/v1/messages", {"to_group": group["id"], "client_id": "g1", "text": "after"}, **as_dave)
     api.call("PUT", f"/v1/blocks/{mallory}", **as_carol)
     api.call("POST", "/v1/admin/invitations", {"uses": 5, "note": "for tests"}, X_API_Key=KEY)
+    trudy = api.call("POST", "/v1/accounts", {"name": "trudy", "password": "yet another one"})["id"]
+    if api.call("PUT", f"/v1/admin/users/{trudy}/suspension", X_API_Key=KEY) is not None:
+        api.made["suspended"] = [trudy]
     time.sleep(1.5)  # what is written behind is written by then
 
 

@@ -14,8 +14,11 @@ def checkout(release: str, folder: str) -> None:
     :param release: a commit
     :raises SkipTest: this checkout has no history of it
     """
-    command = ["git", "archive", release, "cim", "twisted"]
     try:
+        # The pages that it serves are in a folder of their own, if it has some.
+        there = ["git", "ls-tree", "--name-only", release, "cim", "twisted", "web"]
+        folders = subprocess.run(there, cwd=ROOT, capture_output=True, check=True, text=True).stdout.split()
+        command = ["git", "archive", release, *folders]
         archive = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         raise SkipTest(f"the history of this checkout does not reach back to {release}") from None
