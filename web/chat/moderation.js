@@ -24,13 +24,14 @@ const TIMES = [600, 3600, 86_400, 604_800, 0];
  * @param {number | null} until
  * @param {(seconds: number | null | undefined) => void} chosen null to end it, undefined for ever
  * @param {string} testid
+ * @param {string} [not] what is said of whom nobody mutes
  */
-function mute(label, until, chosen, testid) {
+function mute(label, until, chosen, testid, not = t('muted.not')) {
   const now = holds(until);
   const select = el(
     'select',
     { 'aria-label': label, 'data-testid': testid, 'data-muted': now },
-    el('option', { value: '' }, now ? t('muted.until', { until: untilWords(until ?? 0) }) : t('muted.not')),
+    el('option', { value: '' }, now ? t('muted.until', { until: untilWords(until ?? 0) }) : not),
     now && el('option', { value: 'end' }, t('unmute')),
     ...TIMES.map((seconds) => el('option', { value: String(seconds) }, t(`mute.${seconds}`))),
   );
@@ -84,6 +85,7 @@ export function groupControls(client, group, owns, tried, panel) {
   };
   const set = (/** @type {number | null | undefined} */ seconds) =>
     tried(() => (seconds === null ? client.unmute(id, 0) : client.mute(id, 0, seconds)), true);
+  const all = mute(t('mute.all'), group.muted, set, 'mute-all', t('muted.nobody'));
   const bans = el('ul', { class: 'members', 'data-testid': 'bans' });
   const dissolve = async () => {
     if (!(await ask(t('dissolve.sure', { name: shownName(group.name) }), t('dissolve')))) return;
@@ -106,7 +108,7 @@ export function groupControls(client, group, owns, tried, panel) {
       flag('open'),
       flag('history'),
       el('p', { class: 'faint small' }, t('group.history.later')),
-      el('label', { class: 'field' }, el('span', {}, t('mute.all')), mute(t('mute.all'), group.muted, set, 'mute-all')),
+      el('label', { class: 'field' }, el('span', {}, t('mute.all')), all),
       el('h3', {}, t('bans')),
       bans,
       owns &&

@@ -255,6 +255,7 @@ export const TEXTS = {
   'mute.who': ['Whether {who} may write', '{who} 的发言权限'],
   'muted.all': ['Only admins can write here {until}.', '{until}，仅管理员可以发言。'],
   'muted.me': ['You are muted in this group {until}.', '你在此群组中被禁言，{until}。'],
+  'muted.nobody': ['All members may write', '所有成员都可以发言'],
   'muted.not': ['May write', '可以发言'],
   'muted.until': ['Muted {until}', '已禁言，{until}'],
   unban: ['End the ban', '解除封禁'],
