@@ -42,7 +42,11 @@ _STORED = Object(
         ),
         "blocked": Array(Id(), "Whom the user blocks."),
         "pushes": Array(
-            Object({"kind": Text(32), "device": Text(64), "at": WHEN}, "StoredPush"), "Where the user is notified."
+            Object(
+                {"kind": Text(32, about="What serves it."), "device": Text(64, about="Whose it is."), "at": WHEN},
+                "StoredPush",
+            ),
+            "Where the user is notified.",
         ),
         "muted": Array(ConversationName(), "What the user mutes."),
         "sessions": Array(SESSION, "The newest last."),
