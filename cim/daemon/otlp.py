@@ -198,8 +198,8 @@ def _exporter(url: str) -> SpanExporter:
     return OTLPSpanExporter(endpoint=url, timeout=EXPORT_SECONDS, session=session)
 
 
-class _LastWords(logging.Handler):
-    """Keeps the last that OpenTelemetry said, which it would log for every batch."""
+class _FirstWords(logging.Handler):
+    """Keeps the first that OpenTelemetry says of an export, the reason why it failed, which it would log for each."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -207,7 +207,7 @@ class _LastWords(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """See logging.Handler."""
-        self.words = record.getMessage()
+        self.words = self.words or record.getMessage()
 
 
 class _Told:
@@ -231,19 +231,20 @@ class _Told:
         self._recovered = recovered
         self._tell = tell
         self._well = True
-        self._last = _LastWords()
+        self._said = _FirstWords()
         self.done = 0
-        said = logging.getLogger("opentelemetry")
-        said.handlers, said.propagate = [self._last], False
+        logger = logging.getLogger("opentelemetry")
+        logger.handlers, logger.propagate = [self._said], False
 
     def export(self, spans: Sequence[Any]) -> Any:
         """See SpanExporter."""
         from opentelemetry.sdk.trace.export import SpanExportResult
 
+        self._said.words = ""
         result = self._exporter.export(spans)
         well = result is SpanExportResult.SUCCESS
         if not well:
-            self._tell(self._failed, len(spans), self._well, self._last.words)
+            self._tell(self._failed, len(spans), self._well, self._said.words)
         elif not self._well:
             self._tell(self._recovered)
         self._well = well

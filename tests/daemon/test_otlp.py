@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import sys
 from threading import Event
@@ -55,6 +56,9 @@ class Exporter:
         self.begun.set()
         assert self.go.wait(PATIENCE)
         self.exported += len(spans)
+        if self.result is SpanExportResult.FAILURE:
+            logging.getLogger("opentelemetry.exporter").warning("connection refused")
+            logging.getLogger("opentelemetry.exporter").error("too many attempts")
         return self.result
 
     def shutdown(self):
@@ -109,6 +113,7 @@ class TracingTests(SynchronousTestCase):
         self.assertEqual(self.dropped(), 2)
         self.assertEqual(len(said), 2)
         self.assertIn("takes no traces", said[0]["log_format"])
+        self.assertEqual(said[0]["why"], "connection refused")
         self.assertIn("takes traces again", said[1]["log_format"])
 
     def test_a_daemon_that_stops_does_not_wait_for_a_collector_that_hangs(self):
