@@ -37,7 +37,7 @@ from cim.link.options import CAUTION, LinkOptions, accepts_unsealed
 from cim.link.tcp import LinkAcceptor
 from cim.model import Health, LinkPeer, LoginPolicy
 from cim.nodes import NodeData, RouteAddress
-from cim.outgoing.client import Outgoing
+from cim.outgoing.client import MAX_LOOKUPS, Outgoing
 from cim.outgoing.guard import check_url
 from cim.outgoing.options import OutgoingOptions, guard_of
 from cim.plain import quoted
@@ -68,6 +68,9 @@ from cim.web.operations import Operations, cluster_only, is_loopback, located
 from cim.web.origins import OriginsOptions
 from cim.web.pages import Front, Page, WebFiles, WorkerScript
 from cim.web.site import BoundedSite, Bounds, HTTPService
+
+#: Threads of the reactor that look up names for all but webhooks.
+THREADS = 20
 
 
 def selection(name: str) -> IServerSelection:
@@ -231,6 +234,8 @@ def webhooks_of(
     outgoing = {webhook: Outgoing(reactor, guard, per_host=webhook.at_once + 1, tracer=tracer) for webhook in webhooks}
     for webhook, one in outgoing.items():
         root.add(Stopping(f"connections to webhook {webhook.name}", one.close))
+    # A host whose name is not found holds a thread for long; others need some to find theirs.
+    reactor.suggestThreadPoolSize(THREADS + MAX_LOOKUPS * len(webhooks))
     made = Webhooks(
         webhooks,
         requests=lambda webhook: outgoing[webhook].request,

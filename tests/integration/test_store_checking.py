@@ -147,6 +147,21 @@ class CheckTests(Conversing, RedisCase):
             ],
         )
 
+    async def test_webhooks(self):
+        await self.command("ZADD", Key.FOLLOWERS, "1", "shop")
+        await self.command("HSET", Key.FOLLOWED.of("shop"), self.talk, "0 0 - 9999999999999-1")
+        await self.command("HSET", Key.COUNTERS.of(self.talk), "noted", "1")
+        self.assertEqual(
+            await self.found(),
+            [
+                f"{self.talk}: that it has changed will be told to no webhook",
+                f"{self.talk}: webhook shop is at 9999999999999-1, beyond the end",
+            ],
+        )
+        await self.command("HSET", Key.CHANGED, self.talk, self.positions[self.talk][-1])
+        await self.command("HSET", Key.FOLLOWED.of("shop"), self.talk, "0 0 - ")
+        self.assertEqual(await self.found(), [])
+
     async def test_marks(self):
         await self.command("HSET", Key.COUNTERS.of(self.talk), f"r:{self.bert}", "9999999999999-1 5")
         self.assertEqual(

@@ -225,6 +225,20 @@ class RedisCheck:
                 mark = value.partition(b" ")[0].decode()
                 if positions.parse(mark) > end:
                     wrong.append(f"{name}: the mark of user {user} is at {mark}, beyond the end")
+        return wrong + await self._followers(name, end)
+
+    async def _followers(self, name: str, end: Position) -> list[str]:
+        noted, changed, followers = await self._ask(
+            ("HEXISTS", Key.COUNTERS.of(name), "noted"),
+            ("HEXISTS", Key.CHANGED, name),
+            ("ZRANGE", Key.FOLLOWERS, 0, -1),
+        )
+        wrong = [] if noted <= changed else [f"{name}: that it has changed will be told to no webhook"]
+        for follower in followers:
+            (held,) = await self._ask(("HGET", Key.FOLLOWED.of(follower.decode()), name))
+            place = (held or b"").rpartition(b" ")[2].decode()
+            if positions.parse(place) > end:
+                wrong.append(f"{name}: webhook {follower.decode()} is at {place}, beyond the end")
         return wrong
 
     async def _entries(self, name: str, end: Position, total: int) -> list[str]:

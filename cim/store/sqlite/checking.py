@@ -175,6 +175,11 @@ def _marks(connection: sqlite3.Connection) -> Iterator[str]:
                 yield f"{what} {one} is of a conversation that does not exist"
             else:
                 yield f"{name}: {what} {one} is at {positions.text((epoch, n))}, beyond the end"
+    for name, follower, epoch, n in connection.execute(
+        "SELECT name, follower, at.epoch, at.n FROM followed AS at JOIN conversation ON name = at.conversation "
+        "WHERE (at.epoch, at.n) > (conversation.epoch, conversation.n)"
+    ):
+        yield f"{name}: webhook {follower} is at {positions.text((epoch, n))}, beyond the end"
     for name, user, epoch, n in connection.execute(
         "SELECT 'g:' || talk, user, member.epoch, member.n FROM member LEFT JOIN conversation ON name = 'g:' || talk "
         "WHERE (member.epoch, member.n) > (coalesce(conversation.epoch, 0), coalesce(conversation.n, 0))"

@@ -173,6 +173,16 @@ class CheckTests(Conversing, SynchronousTestCase):
             )
             self.store.database.execute(f"UPDATE {table} SET n = 3 WHERE n > 0")
 
+    def test_a_webhook_beyond_the_end(self):
+        self.store.database.execute("INSERT INTO follower (name, seen) VALUES ('shop', 1)")
+        self.assertEqual(
+            self.found(
+                "INSERT INTO followed (follower, conversation, epoch, n, due) "
+                f"VALUES ('shop', '{self.talk}', 9999999999999, 1, 0)"
+            ),
+            [f"{self.talk}: webhook shop is at 9999999999999-1, beyond the end"],
+        )
+
     def test_a_floor_beyond_the_end(self):
         epoch = self.first.split("-")[0]
         self.assertEqual(
