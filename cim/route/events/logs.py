@@ -30,7 +30,7 @@ from cim.supervision import Loop
 LEASE_SECONDS = 30.0
 WORK_SECONDS = 5.0
 #: Seconds from a message of this route until it is looked for, and from one look to the next without one.
-WAKE_SECONDS = 0.05
+WAKE_SECONDS = 0.1
 POLL_SECONDS = 1.0
 #: How many entries are read at once.
 PAGE = 50

@@ -19,10 +19,14 @@ for i = 1, #changed, 2 do
       redis.call('ZADD', DUE .. tag(follower), digits(now), conversation)
     end
   end
-  redis.call('HDEL', CHANGED, conversation)
   redis.call('HDEL', COUNTERS .. tag(conversation), 'noted')
 end
-local left = redis.call('HLEN', CHANGED)
+local left = redis.call('HLEN', CHANGED) - #changed / 2
+if left == 0 then
+  redis.call('DEL', CHANGED)
+else
+  for i = 1, #changed, 2 do redis.call('HDEL', CHANGED, changed[i]) end
+end
 -- A new one begins when what was said before is handed out.
 if left > 0 and not redis.call('ZSCORE', FOLLOWERS, name) then return {left, {}} end
 redis.call('ZADD', FOLLOWERS, digits(now), name)

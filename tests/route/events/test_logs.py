@@ -132,7 +132,7 @@ class LogTests(LogCase):
     def test_soon_after_a_message_of_this_route(self):
         self.said("one")
         self.routes[0].stored(None, None)
-        self.clock.advance(0.06)
+        self.clock.advance(0.11)
         self.assertEqual(self.receiver.texts(), ["one"])
 
     def test_more_than_a_page(self):
