@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from cim.daemon.metrics import Metrics
 from cim.errors import CIMError
 from cim.interfaces import IPushSelection, IStore
-from cim.model import Appended, Group, Member, Notice, Registration
+from cim.model import Appended, Group, Notice, Registration
 from cim.route.messages.sending import Outgoing
 from cim.route.messages.together import together
 from cim.route.presence.blocks import Blocks
@@ -168,15 +168,14 @@ class Bursts(Service):
         users, group = await self._recipients(burst)
         if not users:
             return
-        found = await self._store.pushes.registrations(tuple(users))
+        found = await self._store.pushes.registrations(users)
         if not found:
             return
         muting = await self._store.mutes.who_mutes(burst.conversation, tuple(found))
         devices = {user: self._devices(user, its) for user, its in found.items() if user not in muting}
         reached = await self._store.conversations.reached(burst.conversation, devices)
         for user, mark in reached.items():
-            behind = max(positions.parse(mark), positions.parse(users[user]))
-            said = await self._news(user, burst.said.values(), behind)
+            said = await self._news(user, burst.said.values(), positions.parse(mark))
             if said is None:
                 continue
             wait = await self._store.pushes.claim(user, burst.conversation, int(PAUSE_SECONDS * 1000))
@@ -194,21 +193,18 @@ class Bursts(Service):
         online = {one.device for one in self._presence.of(user)}
         return online.union(registration.device for registration in registrations)
 
-    async def _recipients(self, burst: Burst) -> tuple[Mapping[int, str], Group | None]:
-        """Return who may be notified, by the position up to which each may not read, and the group, if it is one."""
+    async def _recipients(self, burst: Burst) -> tuple[Collection[int], Group | None]:
+        """Return who may be notified, and the group, if it is one; what is from before one joined counts as read."""
         name = conversations.parse(burst.conversation)
         if isinstance(name, conversations.PrivateConversation):
-            return dict.fromkeys([burst.user] if burst.user else (name.low, name.high), ""), None
+            return [burst.user] if burst.user else (name.low, name.high), None
         group = await self._store.groups.group(name.id)
         if group is None:
-            return {}, None
-        members: Sequence[Member | None]
+            return (), None
         if not burst.user and group.members <= MOST_MEMBERS:
-            members = await self._store.groups.members(name.id, limit=MOST_MEMBERS)
-        else:
-            users = [burst.user] if burst.user else await self._selected(name.id, burst)
-            members = [await self._store.groups.member(name.id, user) for user in users]
-        return {member.user: member.floor for member in members if member is not None}, group
+            return [member.user for member in await self._store.groups.members(name.id, limit=MOST_MEMBERS)], group
+        users = [burst.user] if burst.user else await self._selected(name.id, burst)
+        return [user for user in users if await self._store.groups.member(name.id, user) is not None], group
 
     async def _selected(self, group: int, burst: Burst) -> Collection[int]:
         """Return whom a plugin picks in a large group; nobody without one."""

@@ -38,6 +38,6 @@ def wait_of(before: int, now: int, pause: int) -> int:
     :param before: when it was notified last; 0 if it was not, or has read it since
     :param pause: in ms
     """
-    if not before or before > now:
+    if before > now:
         return 0
     return max(0, before + pause - now)

@@ -343,6 +343,19 @@ class ServiceTests(PushCase):
         self.assertEqual(len(self.service.notices()), 1 + len(PAUSES))
         self.assertEqual(len(self.cluster.routes[0].pushers), 0)
 
+    def test_a_service_says_when_to_come_back(self):
+        self.subscribe(self.bob)
+        self.answer((429, {"Retry-After": "40"}), (429, {"Retry-After": "999999"}))
+        self.say()
+        self.wait(6)
+        self.assertEqual(len(self.service.notices()), 1)
+        self.wait(35)
+        self.assertEqual(len(self.service.notices()), 0)
+        self.wait(5)
+        self.assertEqual(len(self.service.notices()), 1)
+        self.wait(61)
+        self.assertEqual(len(self.service.notices()), 1)
+
     def test_what_is_refused_is_not_tried_again(self):
         self.subscribe(self.bob)
         self.answer((403, {}))
