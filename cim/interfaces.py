@@ -919,8 +919,8 @@ class IMutes(Interface):
 class IPushes(Interface):
     """Where users are notified of messages. Every method fails with StoreUnavailable when the store is unavailable.
 
-    A registration lasts for `cim.store.rules.pushes.LASTS_MS` from when it was made or renewed. They go with the
-    account.
+    A registration lasts for `cim.store.rules.pushes.LASTS_MS` from when it was made or renewed, but no longer than the
+    token that it was made with. They go with the account.
     """
 
     def register(registration: Registration) -> Deferred[int | None]:
@@ -937,6 +937,9 @@ class IPushes(Interface):
 
         :param kept: a device whose registrations stay
         """
+
+    def unregister_token(user: int, token: str) -> Deferred[int]:
+        """Remove the registrations of a user that go back to a token of a back end; return how many there were."""
 
     def registrations(users: Collection[int]) -> Deferred[Mapping[int, Sequence[Registration]]]:
         """Return the registrations of those of some users who have any, the one that was renewed last at the end."""

@@ -623,7 +623,8 @@ class Registration:
     :param address: where that sends to: an endpoint's URL, or a token; whoever has it can send there
     :param keys: what else that needs, as JSON
     :param at: when it was made or renewed last, in ms since 1970 on the store's clock
-    :param ends: when it ends whatever is renewed, likewise; 0 for never
+    :param ends: when the token ends that it was made with, likewise; 0 if nothing bounds that
+    :param token: the id of the token of a back end that it goes back to; empty for none
     """
 
     user: int
@@ -633,6 +634,7 @@ class Registration:
     keys: str = field(default="", repr=False)
     at: int = 0
     ends: int = 0
+    token: str = ""
 
     @property
     def id(self) -> str:

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from cim.daemon.clock import time_of_day
 from cim.errors import Conflict, NoRoom, StoreUnavailable
-from cim.model import GUEST, Account, Appended, Credential, LoginPolicy, Reserved, Retention, Sanction
+from cim.model import GUEST, Account, Appended, Credential, LoginPolicy, Registration, Reserved, Retention, Sanction
 from cim.store.redis import edits
 from cim.store.redis.changing import Changing
 from cim.store.redis.edits import note_all_edits
@@ -21,6 +21,7 @@ from cim.store.redis.names import INDEXED, STEP
 from cim.store.redis.people import STEP as PEOPLE_STEP
 from cim.store.redis.schema import NEWEST, RedisSchema
 from cim.store.rules.followers import IDLE_MS
+from cim.store.rules.pushes import MOST
 from cim.store.space import Usage
 from cim.wire import native, positions
 from cim.wire.cim_pb2 import EDIT, REACTION, TEXT, Send
@@ -85,7 +86,12 @@ class RedisMutesTests(MutesContract, RedisCase):
 
 
 class RedisPushesTests(PushesContract, RedisCase):
-    pass
+    async def test_an_address_that_goes_leaves_nothing(self):
+        alice, _ = await self.users()
+        for number in range(MOST + 5):
+            await self.pushes.register(Registration(alice, "fcm", f"token-{number}", "phone"))
+        owners = Key.PUSH_OWNER.of("*")
+        self.assertEqual(len(await self.raw.command("", "KEYS", owners)), MOST)
 
 
 class RedisInvitationsTests(InvitationsContract, RedisCase):

@@ -111,6 +111,20 @@ class PushesContract:
         self.assertEqual(len(held), MOST)
         self.assertIn(f"token-{MOST + 2}", [one[2] for one in held])
 
+    async def test_they_end_with_the_token_that_they_were_made_with(self):
+        alice, bob = await self.users()
+        now = self.store.clock.now()
+        made = (("1", 0, ""), ("2", now - 1, "t-1"), ("3", now + LONG, "t-1"), ("4", now + LONG, "t-2"))
+        for address, ends, token in made:
+            await self.pushes.register(Registration(alice, "fcm", address, "phone", ends=ends, token=token))
+        await self.pushes.register(Registration(bob, "fcm", "5", "phone", ends=now + LONG, token="t-1"))
+        held = (await self.pushes.registrations((alice,)))[alice]
+        self.assertEqual(sorted((one.address, one.ends, one.token) for one in held), [made[0], made[2], made[3]])
+        self.assertEqual(await self.pushes.unregister_token(alice, "t-3"), 0)
+        self.assertGreaterEqual(await self.pushes.unregister_token(alice, "t-1"), 1)
+        self.assertEqual(sorted(one[2] for one in (await self.held(alice))[alice]), ["1", "4"])
+        self.assertEqual([one[2] for one in (await self.held(bob))[bob]], ["5"])
+
     async def test_nobody_has_any_without_an_account(self):
         self.assertIsNone(await self.pushes.register(Registration(77, "fcm", "token", "phone")))
         self.assertEqual(await self.held(77), {})

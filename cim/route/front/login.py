@@ -307,8 +307,11 @@ class Logins:
     async def end_issued(self, user: int, token: str) -> int:
         """End the sessions that were opened with a token that a back end made, or with what was issued from it.
 
+        Nor is anybody notified any more who registered with it.
+
         :raises LinkLost: as `end_sessions`
         """
+        await self._pushes.unregister_token(user, token)
         owners = {online.owner: online.device for online in self._presence.of(user)}
         owners.update((record.owner, record.device) for record in await self._sessions.sessions(user))
         devices = {device for owner, device in owners.items() if owner.endswith(f".{token}")}

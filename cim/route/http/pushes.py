@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from cim.errors import Forbidden, InvalidField, NotFound, Unauthorized
 from cim.interfaces import IPusher, IPushes
 from cim.model import Registration
 from cim.route.http.access import Caller, confirmed
 from cim.route.http.shapes import WHEN, Device
+from cim.user_tokens import Bounds, UserScope
 from cim.web.declaring import http_call
 from cim.web.schema import Array, Object, Optional, Text
 
@@ -58,28 +59,34 @@ class PushesAPI:
         """Have a device notified of messages that no session of the user took within 5 s.
 
         Doing it again renews it: it lasts for 60 days. It ends with the logout of the device, with all tokens of the
-        user, with a token that a back end bounded, and when another user registers the same address. Of more than 20
-        the oldest goes.
+        user, with the token that it was made with, and when another user registers the same address. Of more than 20
+        the oldest goes. It needs the scope `read`, too: who is notified learns what is said.
         """
         pusher = self._pushers.get(kind)
         if pusher is None:
             known = ", ".join(sorted(self._pushers)) or "nothing"
             raise InvalidField("kind", f"is not configured here: {known} is")
         assert caller.proven is not None
-        bounds = caller.proven.bounds
-        own = caller.proven.device or (bounds.device if bounds is not None else "")
-        if bounds is not None and own and device not in (None, own):
+        if UserScope.READ not in caller.proven.scopes:
+            raise Forbidden(f"this token may not do that: it lacks the scope `{UserScope.READ}`")
+        bounds = caller.proven.bounds or Bounds(0)
+        if bounds.device and device not in (None, bounds.device):
             raise Forbidden("this token is for another device")
-        device = own or device
+        device = caller.proven.device or bounds.device or device
         if device is None:
             raise InvalidField("device", "is missing")
         given = {name: value for name, value in (keys or {}).items() if value is not None}
-        made = Registration(caller.account.id, kind, address, device, pusher.check(address, given))
-        if bounds is not None:
-            made = evolve(made, ends=bounds.ends)
+        kept = pusher.check(address, given)
+        made = Registration(caller.account.id, kind, address, device, kept, ends=bounds.ends, token=bounds.token)
         at = await self._store.register(made)
         if at is None:
             raise Unauthorized("the account was deleted")
+        try:
+            # Whoever ended what it rests on has maybe looked before it was there.
+            await caller.confirm()
+        except Unauthorized:
+            await self._store.unregister(made.user, made.id)
+            raise
         return {"id": made.id, "kind": kind, "device": device, "at": at}
 
     @http_call("GET /v1/pushes", answers={200: _REGISTRATIONS})

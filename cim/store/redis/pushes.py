@@ -1,7 +1,7 @@
 """Where users are notified of messages, in Redis.
 
-cim:p:{<user>}    hash: id of a registration -> JSON [kind, address, device, keys, when it was renewed, when it
-                  ends, ms since 1970]
+cim:p:{<user>}    hash: id of a registration -> JSON [kind, address, device, keys, when it was renewed, ms since 1970,
+                  when the token ends that it was made with, 0 for never, and which one of a back end's that is]
 cim:po:{<id>}     whose the address of a registration is: in the hash of any other user it does not count
 cim:pn:{<user>}   hash: conversation -> when the user was notified of it, if it has not read it since, ms since 1970
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def _written(one: Registration) -> str:
-    return json.dumps([one.kind, one.address, one.device, one.keys, one.at, one.ends])
+    return json.dumps([one.kind, one.address, one.device, one.keys, one.at, one.ends, one.token])
 
 
 def _read(user: int, held: Sequence[bytes]) -> list[Registration]:
@@ -49,23 +49,31 @@ class RedisPushes:
 
     def register(self, registration: Registration) -> Deferred[int | None]:
         """See IPushes."""
+        return self._changing.operation("register_push", self._register(registration))
+
+    async def _register(self, registration: Registration) -> int | None:
         user = registration.user
+        gone: Sequence[Registration] = ()
 
         def decide(replies: Sequence[Any], now: int) -> Decision[int | None]:
+            nonlocal gone
             held, there = replies
             if not there:
                 return Decision([], None)
             new = evolve(registration, at=now)
+            gone = those_to_go(_read(user, held), new, now)
             words: Words = [3, "SET", 2, user, 3, "PEXPIRE", 2, LASTS_MS]
             words += 4, "HSET", 1, new.id, _written(new), 3, "PEXPIRE", 1, LASTS_MS
-            for one in those_to_go(_read(user, held), new, now):
+            for one in gone:
                 words += 3, "HDEL", 1, one.id
             return Decision(words, now)
 
         keys = (Key.PUSHES.of(user), Key.PUSH_OWNER.of(registration.id), account_key(user))
         facts = Facts(1, 1, (2, "HGETALL", 1, 2, "EXISTS", 3))
-        change = self._changing.change("register_push", keys, facts, decide)
-        return self._changing.operation("register_push", change)
+        at = await self._changing.change("register_push", keys, facts, decide)
+        # Or whoever registers one new address after another leaves a key behind with each, for two months.
+        await self._unregister(user, [one.id for one in gone])
+        return at
 
     def unregister(self, user: int, id: str) -> Deferred[bool]:
         """See IPushes."""
@@ -80,6 +88,14 @@ class RedisPushes:
         return await self._unregister(
             user, [one.id for one in held if device in (None, one.device) and one.device != kept]
         )
+
+    def unregister_token(self, user: int, token: str) -> Deferred[int]:
+        """See IPushes."""
+        return self._changing.operation("unregister_push", self._unregister_token(user, token))
+
+    async def _unregister_token(self, user: int, token: str) -> int:
+        held = (await self.registrations((user,))).get(user, ())
+        return await self._unregister(user, [one.id for one in held if one.token == token])
 
     async def _unregister(self, user: int, ids: Sequence[str]) -> int:
         """Remove registrations of a user; return how many of them were its own."""

@@ -16,10 +16,8 @@ MOST_NOTIFIED = 1_000
 
 def live(held: Sequence[Registration], now: int) -> list[Registration]:
     """Return those that have not expired, the one that was renewed last at the end."""
-    return sorted(
-        (one for one in held if one.at + LASTS_MS > now and (not one.ends or one.ends > now)),
-        key=lambda one: (one.at, one.id),
-    )
+    good = (one for one in held if one.at + LASTS_MS > now and not 0 < one.ends <= now)
+    return sorted(good, key=lambda one: (one.at, one.id))
 
 
 def those_to_go(held: Sequence[Registration], new: Registration, now: int) -> list[Registration]:

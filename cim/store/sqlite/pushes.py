@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 def _held(connection: sqlite3.Connection, user: int) -> list[Registration]:
-    rows = connection.execute("SELECT user, kind, address, device, keys, at, ends FROM push WHERE user = ?", (user,))
+    query = "SELECT user, kind, address, device, keys, at, ends, token FROM push WHERE user = ?"
+    rows = connection.execute(query, (user,))
     return [Registration(*row) for row in rows]
 
 
@@ -41,8 +42,8 @@ class SqlitePushes:
                 return None
             gone = those_to_go(_held(connection, new.user), new, new.at)
             connection.executemany("DELETE FROM push WHERE id = ?", [(one.id,) for one in gone])
-            values = new.id, new.user, new.kind, new.address, new.device, new.keys, new.at, new.ends
-            connection.execute("INSERT OR REPLACE INTO push VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+            values = new.id, new.user, new.kind, new.address, new.device, new.keys, new.at, new.ends, new.token
+            connection.execute("INSERT OR REPLACE INTO push VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
             return new.at
 
         return self._sqlite.write("register_push", work)
@@ -62,6 +63,14 @@ class SqlitePushes:
             delete = "DELETE FROM push WHERE user = ? AND device = coalesce(?, device) AND device <> ?"
             done = connection.execute(delete, (user, device, kept))
             return done.rowcount
+
+        return self._sqlite.write("unregister_push", work)
+
+    def unregister_token(self, user: int, token: str) -> Deferred[int]:
+        """See IPushes."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            return connection.execute("DELETE FROM push WHERE user = ? AND token = ?", (user, token)).rowcount
 
         return self._sqlite.write("unregister_push", work)
 

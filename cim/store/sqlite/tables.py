@@ -276,12 +276,12 @@ _DOORS = (
         user INTEGER NOT NULL, conversation TEXT NOT NULL, until INTEGER NOT NULL,
         PRIMARY KEY (user, conversation)) STRICT, WITHOUT ROWID""",
     "CREATE INDEX mute_of_conversation ON mute (conversation)",
-    # Where users are notified; an address is one user's. When they were made or renewed, and when they end
-    # (0 for never), ms since 1970.
+    # Where users are notified; an address is one user's. When they were made or renewed, ms since 1970; when they end
+    # with a token, 0 for without one; and which one of a back end's it is.
     """CREATE TABLE push (
         id TEXT PRIMARY KEY, user INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE, kind TEXT NOT NULL,
-        address TEXT NOT NULL, device TEXT NOT NULL, keys TEXT NOT NULL, at INTEGER NOT NULL, ends INTEGER NOT NULL)
-        STRICT, WITHOUT ROWID""",
+        address TEXT NOT NULL, device TEXT NOT NULL, keys TEXT NOT NULL, at INTEGER NOT NULL, ends INTEGER NOT NULL,
+        token TEXT NOT NULL) STRICT, WITHOUT ROWID""",
     "CREATE INDEX push_of_user ON push (user)",
     # Of what they were notified and have not read since, and when, ms since 1970.
     """CREATE TABLE notified (

@@ -51,15 +51,46 @@ class RegisteringTests(PushCase):
             self.clock.advance(1)
         self.assertEqual(self.devices(), [f"web-{number}" for number in range(5, MOST + 5)])
 
-    def test_a_token_that_is_bounded_bounds_it(self):
-        bound = {"device": "kiosk", "seconds": 3600}
-        token = self.ok("POST", f"/v1/users/{self.bob.id}/tokens", bound, key=KEY, status=201)["token"]
+    def made(self, **fields):
+        return self.ok("POST", f"/v1/users/{self.bob.id}/tokens", fields, key=KEY, status=201)
+
+    def test_one_that_a_bounded_token_made_ends_with_it(self):
+        made = self.made(seconds=60, device="web-1")
         body = Browser().body(device="web-1")
-        self.problem("PUT", "/v1/pushes", body, token=token, status=403, code="forbidden")
-        self.assertEqual(self.ok("PUT", "/v1/pushes", Browser().body(), token=token)["device"], "kiosk")
-        self.assertEqual(self.devices(), ["kiosk"])
-        self.clock.advance(3601)
+        self.problem("PUT", "/v1/pushes", {**body, "device": "pc"}, token=made["token"], status=403, code="forbidden")
+        del body["device"]
+        self.assertEqual(self.ok("PUT", "/v1/pushes", body, token=made["token"])["device"], "web-1")
+        self.clock.advance(30)
+        self.assertEqual(self.devices(), ["web-1"])
+        self.clock.advance(31)
         self.assertEqual(self.devices(), [])
+
+    def test_one_that_a_token_made_ends_when_that_is_revoked(self):
+        made = self.made()
+        later = self.ok("POST", "/v1/sessions", {"device": "web-1"}, token=made["token"], status=201)
+        for number, token in enumerate((made["token"], later["token"], self.tokens[self.bob.id])):
+            self.ok("PUT", "/v1/pushes", Browser(number).body(device=f"pc-{number}"), token=token)
+        self.ok("DELETE", f"/v1/users/{self.bob.id}/tokens/{made['id']}", key=KEY, status=204)
+        self.assertEqual(self.devices(), ["pc-2"])
+
+    def test_whoever_may_not_read_is_not_notified(self):
+        made = self.made(scopes=["account", "send", "groups"])
+        body = Browser().body(device="web-1")
+        self.problem("PUT", "/v1/pushes", body, token=made["token"], status=403, code="forbidden")
+        self.assertEqual(self.devices(), [])
+
+    def test_one_that_is_made_while_its_user_is_banned_does_not_stay(self):
+        register = self.store.pushes.register
+
+        def banned(registration):
+            self.ok("PUT", f"/v1/admin/users/{self.bob.id}/ban", {}, key=KEY)
+            return register(registration)
+
+        self.patch(self.store.pushes, "register", banned)
+        self.problem(
+            "PUT", "/v1/pushes", Browser().body(device="web-1"), **self.by(self.bob), status=401, code="unauthorized"
+        )
+        self.assertEqual(self.successResultOf(self.store.pushes.registrations((self.bob.id,))), {})
 
     def test_a_logout_of_the_device_ends_it(self):
         self.subscribe(self.bob, 1, "phone")
