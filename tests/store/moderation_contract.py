@@ -195,6 +195,14 @@ class GroupModerationContract(Conversing):
         await self.groups.ban(id, ALICE, BOB)
         self.assertEqual(set(await self.roles()), {ALICE, CAROL})
 
+    async def test_an_operators_ban_takes_the_place_of_an_admins(self):
+        id = await self.make(ALICE, BOB, CAROL)
+        await self.groups.ban(id, BOB, CAROL)
+        await self.groups.ban(id, 0, CAROL)
+        await self.groups.ban(id, ALICE, CAROL)
+        self.assertEqual([(ban.user, ban.by) for ban in await self.groups.bans(id)], [(CAROL, 0)])
+        await self.assertFailure(self.groups.unban(id, ALICE, CAROL), Forbidden)
+
     async def roles(self):
         return {member.user: member.role for member in await self.groups.members(self.group)}
 

@@ -268,9 +268,11 @@ def _ban(facts: GroupFacts, operation: Ban) -> Effects:
         raise Forbidden()
     _check_above(facts, operation.actor, operation.user)
     left = _leave(facts, operation.user)
-    if operation.user in facts.bans:
+    by = facts.bans.get(operation.user)
+    # That of an operator takes the place of another one, which the group's admins could end.
+    if by is not None and (operation.actor or not by):
         return left
-    if len(facts.bans) >= MAX_BANNED:
+    if by is None and len(facts.bans) >= MAX_BANNED:
         raise Conflict(MOST_BANNED)
     return (*left, Banning(operation.user, operation.actor))
 

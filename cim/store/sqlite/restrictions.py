@@ -53,7 +53,9 @@ def ban(connection: sqlite3.Connection, group: int, banning: Banning, now: int) 
     if banning.by is None:
         connection.execute("DELETE FROM talk_ban WHERE talk = ? AND user = ?", (group, banning.user))
     else:
-        connection.execute("INSERT INTO talk_ban VALUES (?, ?, ?, ?)", (group, banning.user, banning.by, now))
+        connection.execute(
+            "INSERT OR REPLACE INTO talk_ban VALUES (?, ?, ?, ?)", (group, banning.user, banning.by, now)
+        )
 
 
 def lift_all(connection: sqlite3.Connection, column: str, id: int) -> None:
