@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from twisted.internet.defer import Deferred
@@ -16,8 +17,9 @@ from cim.model import Notice, Pushed, Registration
 
 #: Seconds between the attempts to push a notice; the longest is that between the last two.
 PAUSES = (2.0, 15.0, 60.0)
-#: The most notices under way at once; beyond that they are dropped.
-MOST = 2_000
+#: The most notices under way at once, of all and of a user; beyond that they are dropped. So nobody's addresses that do
+#: not answer keep others from being notified.
+MOST, MOST_OF_USER = 2_000, 100
 
 
 class Pushers:
@@ -33,26 +35,30 @@ class Pushers:
         self._pushes = pushes
         self._clock = clock
         self._metrics = metrics
-        self._under_way = 0
+        # How many are under way, by user.
+        self._under_way: Counter[int] = Counter()
 
     def __len__(self) -> int:
-        return self._under_way
+        return self._under_way.total()
 
     def push(self, registration: Registration, notice: Notice) -> None:
         """Have a notice pushed; nobody waits for it."""
         pusher = self.kinds.get(registration.kind)
         if pusher is None:
             return  # another release, or other options, served it
-        if self._under_way >= MOST:
+        user = registration.user
+        if len(self) >= MOST or self._under_way[user] >= MOST_OF_USER:
             self._metrics.dropped("push")
             return
-        self._under_way += 1
+        self._under_way[user] += 1
         pushing = Deferred.fromCoroutine(self._push(pusher, registration, notice))
         pushing.addErrback(lambda failure: self._log.failure("a notification was not pushed", failure))
-        pushing.addCallback(self._over)
+        pushing.addCallback(self._over, user)
 
-    def _over(self, _: object) -> None:
-        self._under_way -= 1
+    def _over(self, _: object, user: int) -> None:
+        self._under_way[user] -= 1
+        if not self._under_way[user]:
+            del self._under_way[user]
 
     async def _push(self, pusher: IPusher, registration: Registration, notice: Notice) -> None:
         for pause in (*PAUSES, None):

@@ -384,6 +384,23 @@ class ServiceTests(PushCase):
         self.wait(6)
         self.assertEqual(self.metrics._dropped["push"], 1)
 
+    def test_whose_addresses_do_not_answer_keeps_nobody_else_from_being_notified(self):
+        from cim.route.push import pushers
+
+        self.patch(pushers, "MOST_OF_USER", 2)
+        carol = self.user("carol")
+        for number in range(1, 5):
+            self.subscribe(self.bob, number, f"web-{number}")
+        self.subscribe(carol, 9)
+        self.service.answers = lambda endpoint: (201, {}) if endpoint.endswith("/9") else Deferred()
+        self.say()
+        self.wait(6)
+        self.assertEqual((len(self.cluster.routes[0].pushers), self.metrics._dropped["push"]), (2, 2))
+        self.say(to=carol)
+        self.wait(6)
+        self.assertEqual([to for to, _ in self.service.notices()], ["9"])
+        self.assertEqual(len(self.cluster.routes[0].pushers), 2)
+
 
 class UnpaidTests(PushCase):
     """Without pushers nothing is paid for it."""
