@@ -10,7 +10,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from cim.errors import NoRoom, StoreUnavailable
-from cim.model import GUEST, Appended, Charge
+from cim.model import GUEST, Appended, Charge, Fate
+from cim.store.pages import ONCE_SECONDS
 from cim.store.sqlite.checking import check
 from cim.wire import conversations
 from tests.harness.store import MemoryStore
@@ -200,6 +201,14 @@ class MemoryOrderTests(OrderContract, RefusalsContract, MemoryCase):
         routes = [self.store.conversations, self.other().conversations]
         calls = Calls(chance, f"p:{ALICE}:{next(self.peers)}")
         self.successResultOf(Deferred.fromCoroutine(calls.run(self, routes)))
+
+    async def test_refusals_are_forgotten_although_nothing_is_stored(self):
+        for round in range(3):
+            for number in range(40):
+                await self.decide(self.item("a", client_id=f"{round}-{number}"), Fate.REFUSED, "no")
+            self.clock.advance(ONCE_SECONDS + 1)
+        kept = self.store.database.execute("SELECT count(*) FROM once WHERE refused IS NOT NULL").fetchone()[0]
+        self.assertLessEqual(kept, 40)
 
 
 class MemoryGroupModerationTests(GroupModerationContract, MemoryCase):

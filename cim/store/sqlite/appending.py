@@ -121,6 +121,7 @@ class Appending:
                 _REMEMBER,
                 (id, item.sender, item.client_id, 0, 0, 0, 0, item.sent_at, total + 1, item.digest, now, reason),
             )
+            self._forget(connection, now)
             raise Refused(reason)
         size, charge = len(item.body), item.charge
         log = None
@@ -182,6 +183,11 @@ class Appending:
                 self._rooms.trim(connection, log_of(connection, id), now)
             else:
                 self._rooms.look(connection, id, total + 1, bytes + size, now)
+        self._forget(connection, now)
+        return Appended(positions.text(new), positions.text((epoch, n)), item.sent_at, item.body, False, version)
+
+    def _forget(self, connection: sqlite3.Connection, now: int) -> None:
+        """Count one more client_id that is remembered, and now and then forget old ones."""
         self._count += 1
         if self._count % TRIM_EVERY == 0:
             connection.execute(
@@ -189,7 +195,6 @@ class Appending:
                 "(SELECT conversation, sender, client_id FROM once WHERE stored_at < ? LIMIT ?)",
                 (now - ONCE_SECONDS * 1000, FORGOTTEN),
             )
-        return Appended(positions.text(new), positions.text((epoch, n)), item.sent_at, item.body, False, version)
 
     def _earlier(
         self,
