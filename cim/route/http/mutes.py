@@ -9,7 +9,7 @@ from attrs import frozen
 from cim.errors import NotFound
 from cim.interfaces import IMutes
 from cim.model import FOREVER
-from cim.route.http.access import Caller
+from cim.route.http.access import Caller, confirmed
 from cim.route.http.shapes import ConversationName
 from cim.route.messages.delivery import Delivery, Push
 from cim.route.messages.reading import Reading
@@ -46,6 +46,7 @@ class MutesAPI:
         errors=(409,),
         example={"until": 1795440000000},
     )
+    @confirmed
     async def mute_conversation(self, caller: Caller, conversation: str, until: int) -> None:
         """Mute a conversation: its messages come and count as before, and notify nobody.
 

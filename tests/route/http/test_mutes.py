@@ -70,3 +70,16 @@ class MutesTests(APICase):
         self.ok("PUT", self.path, {}, **self.by(self.alice), status=204)
         stored = self.ok("GET", f"/v1/admin/users/{self.alice.id}/stored", key=KEY)
         self.assertEqual(stored["muted"], [self.talk])
+
+
+class TwoRoutesTests(APICase):
+    routes = 2
+
+    def test_a_user_who_was_deleted_just_now_leaves_none(self):
+        alice = self.user("alice")
+        self.ok("GET", "/v1/mutes", route=1, **self.by(alice))
+        self.ok("DELETE", f"/v1/admin/users/{alice.id}", key=KEY, status=204)
+        # Another route still takes the token where it reads.
+        self.ok("GET", "/v1/mutes", route=1, **self.by(alice))
+        path = "/v1/conversations/g:0/mute"
+        self.problem("PUT", path, {}, route=1, **self.by(alice), status=401, code="unauthorized")
