@@ -18,9 +18,9 @@ from cim.route.events.event import Event
 from cim.route.events.moments import MomentSender
 from cim.route.events.sources import ToldCredentials
 from cim.route.events.webhook import LOGGED, MOMENTARY, Webhook
-from cim.route.events.webhooks import Webhooks
 from cim.web.calling import Answer
 from tests.cluster.native_case import NativeCase
+from tests.route.events.hooked import webhooks_of
 
 ALL = Webhook("all", "https://hook.example/in", (bytes(32),), frozenset({*LOGGED, *MOMENTARY}))
 
@@ -88,32 +88,17 @@ class MomentTests(SynchronousTestCase):
         self.assertEqual(self.attempts.sent, ["a"])
 
 
-def webhooks_of(cluster, taken, webhook):
-    """Return the webhooks of a route, whose events go to a list."""
-
-    def request(method, url, *, body, **_):
-        taken.append(json.loads(body))
-        return succeed(Answer(200, Headers(), b""))
-
-    return Webhooks(
-        [webhook],
-        requests=lambda _: request,
-        store=cluster.store,
-        clock=cluster.clock,
-        time_of_day=cluster.clock.seconds,
-        new_id=lambda: next(cluster.owners),
-        random=lambda: 0.5,
-        metrics=cluster.metrics,
-    )
-
-
 class SourceTests(NativeCase):
     """What a cluster of two servers and two routes tells, each thing once."""
 
     def setUp(self):
         self.told = []
-        self.webhooks = lambda cluster: webhooks_of(cluster, self.told, ALL)
+        self.webhooks = lambda cluster: webhooks_of(cluster, self.request, ALL)
         super().setUp()
+
+    def request(self, method, url, *, body, **_):
+        self.told.append(json.loads(body))
+        return succeed(Answer(200, Headers(), b""))
 
     def take(self, *types):
         self.cluster.pass_seconds(3)

@@ -9,8 +9,8 @@ from twisted.web.http_headers import Headers
 
 from cim.api_keys import Scope, line_of
 from cim.route.events.webhook import Webhook
-from cim.route.events.webhooks import Webhooks
 from cim.web.calling import Answer
+from tests.route.events.hooked import webhooks_of
 from tests.route.http.api_case import KEY, APICase
 
 DAY = 86_400
@@ -39,16 +39,7 @@ class WebhooksCase(APICase):
 
         hook = Webhook("shop", "https://shop.example/secret-path", (bytes(32),))
         moments = Webhook("moments", "https://shop.example", (bytes(32),), frozenset({"user.online"}))
-        return Webhooks(
-            [hook, moments],
-            requests=lambda _: request,
-            store=cluster.store,
-            clock=cluster.clock,
-            time_of_day=cluster.clock.seconds,
-            new_id=lambda: next(cluster.owners),
-            random=lambda: 0.5,
-            metrics=cluster.metrics,
-        )
+        return webhooks_of(cluster, request, hook, moments)
 
     def say(self, *texts):
         for text in texts:
