@@ -763,12 +763,15 @@ class IFollowers(Interface):
         :returns: with whether more has changed, which is not handed out yet
         """
 
-    def settle(name: str, owner: str, followed: Followed, *, wait: float = 0.0, stop: bool = False) -> Deferred[bool]:
+    def settle(
+        name: str, owner: str, followed: Followed, *, wait: float = 0.0, stop: bool = False, end: bool = False
+    ) -> Deferred[bool]:
         """Note how far `owner` came with a conversation, on which it works no more; False if it does not any more.
 
         With failures, it is given again after `wait` seconds; without, at once if there is more, else when there is.
 
         :param stop: it is not given again until it is resumed; it must have failures
+        :param end: it came to the end, wherever that is
         """
 
     def stop(name: str) -> Deferred[None]:

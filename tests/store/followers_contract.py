@@ -114,6 +114,16 @@ class FollowersContract(Conversing):
         await self.settle((await self.follow())[TALK], one)
         self.assertEqual(await self.follow(), {TALK: Followed(TALK, one)})
 
+    async def test_to_the_end_wherever_that_is(self):
+        await self.begin()
+        await self.say("one", "two")
+        given = (await self.follow())[TALK]
+        [three] = await self.say("three")
+        self.assertTrue(await self.settle(given, "", end=True))
+        self.assertEqual(await self.follow(), {})
+        await self.say("four")
+        self.assertEqual(await self.follow(), {TALK: Followed(TALK, three)})
+
     async def test_what_comes_meanwhile_is_given_at_once(self):
         await self.begin()
         [one] = await self.say("one")

@@ -132,6 +132,9 @@ class LogSender(Service):
         """
         outcome, more = Outcome(), True
         try:
+            if not self.webhook.wants("gap", place.conversation):
+                await self._followers.settle(self.webhook.name, self._owner, place, end=True)
+                return
             while more and not outcome.error and self._goes_on(until):
                 page = await self._store.read(place.conversation, after=place.position, limit=PAGE)
                 place, outcome, more = await self._send_page(place, page, until)

@@ -46,11 +46,18 @@ class RedisFollowers:
         return self._connection.run(FOLLOW, (), args).addCallback(_given)
 
     def settle(
-        self, name: str, owner: str, followed: Followed, *, wait: float = 0.0, stop: bool = False
+        self,
+        name: str,
+        owner: str,
+        followed: Followed,
+        *,
+        wait: float = 0.0,
+        stop: bool = False,
+        end: bool = False,
     ) -> Deferred[bool]:
         """See IFollowers."""
         args = (name, self._now(), owner, followed.conversation, followed.position, followed.failures, followed.since)
-        more = (int(wait * 1000), int(stop), IDLE_MS)
+        more = (int(wait * 1000), int(stop), IDLE_MS, int(end))
         return self._connection.run(SETTLE, (), (*args, *more)).addCallback(bool)
 
     def stop(self, name: str) -> Deferred[None]:

@@ -50,7 +50,14 @@ class SqliteFollowers:
         return self._sqlite.write("follow", work)
 
     def settle(
-        self, name: str, owner: str, followed: Followed, *, wait: float = 0.0, stop: bool = False
+        self,
+        name: str,
+        owner: str,
+        followed: Followed,
+        *,
+        wait: float = 0.0,
+        stop: bool = False,
+        end: bool = False,
     ) -> Deferred[bool]:
         """See IFollowers."""
         now, which = self._now(), (name, followed.conversation)
@@ -59,7 +66,8 @@ class SqliteFollowers:
             row = connection.execute(f"SELECT owner FROM followed {_WHICH}", which).fetchone()
             if row is None or row[0] != owner:
                 return False
-            position, last = positions.parse(followed.position), _last(connection, followed.conversation)
+            last = _last(connection, followed.conversation)
+            position = last if end else positions.parse(followed.position)
             if last == positions.ZERO:
                 connection.execute(f"DELETE FROM followed {_WHICH}", which)
                 return True

@@ -359,6 +359,14 @@ class FilterTests(LogCase):
             ],
         )
 
+    def test_what_nobody_wants_is_not_read(self):
+        read, asked = self.store.conversations.read, []
+        self.patch(self.store.conversations, "read", lambda name, **more: (asked.append(name), read(name, **more))[1])
+        self.said("x", conversation=OTHER)
+        self.said("one")
+        self.pass_by(3)
+        self.assertEqual(sorted(asked), [TALK, TALK, OTHER])
+
     def test_failures_are_counted_behind_what_nobody_wants(self):
         """What is skipped is no success, or it would never stop."""
         [one] = self.said("one")
