@@ -29,7 +29,7 @@ class Backup(DataCommand):
     """
 
     synopsis = "[options] DIR"
-    optFlags = [["secrets", None, "Copy the secret, the API keys and the certificates, too."]]
+    optFlags = [["secrets", None, "Copy the secret, the API keys, the certificates and the key for push, too."]]
 
     def parseArgs(self, *given: str) -> None:
         """Take the folder's name."""
@@ -107,7 +107,11 @@ def checked(folder: DataFolder) -> Counted:
 
 def _copy_secrets(source: DataFolder, target: DataFolder) -> None:
     try:
-        for its, copy in ((source.secret, target.secret), (source.api_keys, target.api_keys)):
+        for its, copy in (
+            (source.secret, target.secret),
+            (source.api_keys, target.api_keys),
+            (source.vapid_key, target.vapid_key),
+        ):
             if its.exists():
                 replace_private(copy, read_private(its))
         if source.certificates.is_dir():

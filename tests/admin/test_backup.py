@@ -15,6 +15,7 @@ from cim.admin.tap import main
 from cim.daemon.data_folder import DataFolder
 from cim.store.sqlite.backup import held
 from tests.admin.test_tap import CommandCase
+from tests.harness.certificates import put
 from tests.harness.store import MemoryStore
 
 
@@ -74,11 +75,14 @@ class BackupTests(DataCase):
 
     def test_secrets_go_along_when_they_are_asked_for(self):
         other = self.folder / "other"
+        put(self.data / "vapid-key.pem", b"a key for push")
         self.said("backup", str(self.backup), "--data", str(self.data), "--secrets")
         self.assertEqual(stat.S_IMODE((self.backup / "secret").stat().st_mode), 0o600)
         self.said("restore", str(self.backup), "--data", str(other))
         self.assertEqual((other / "secret").read_text(), "a secret")
         self.assertEqual((other / "certificates" / "own.pem").read_text(), "a certificate")
+        self.assertEqual((other / "vapid-key.pem").read_text(), "a key for push")
+        self.assertEqual(stat.S_IMODE((self.backup / "vapid-key.pem").stat().st_mode), 0o600)
         self.assertEqual(self.names(other), ["anna"])
 
     def test_tokens_can_be_revoked(self):
