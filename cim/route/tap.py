@@ -30,7 +30,7 @@ from cim.daemon.skew import ClockSkews
 from cim.daemon.tracing import Tracer
 from cim.errors import InvalidField, Unavailable
 from cim.ids import token
-from cim.interfaces import ROUTES, IMessagePolicy, IServerSelection, IStore, IStoreClock
+from cim.interfaces import ROUTES, IMessagePolicy, IRegistry, IServerSelection, IStore, IStoreClock
 from cim.issuers.keys import MAX_BYTES, BadKeys
 from cim.keys import NO_SECRET, derive_key, read_secret
 from cim.link.options import CAUTION, LinkOptions, accepts_unsealed
@@ -57,6 +57,7 @@ from cim.route.options import RouteRules, guests_of, retention_of, route_limits_
 from cim.route.policy.guarded import MOST, AllOf
 from cim.route.policy.hook import Hook
 from cim.route.policy.options import PolicyOptions, hooks_of, policies_of
+from cim.route.presence.upstream_servers import Post
 from cim.route.push.options import PushOptions, push_rules_of
 from cim.route.service import CatchingUp, Route
 from cim.selection import ConsistentHash, LeastLoaded, Random, RoundRobin
@@ -252,6 +253,56 @@ def webhooks_of(
     return made
 
 
+def route_of(
+    options: Any,
+    settings: Settings,
+    *,
+    address: RouteAddress,
+    store: IStore,
+    registry: IRegistry,
+    reactor: Any,
+    metrics: Metrics,
+    root: DaemonRoot,
+    post: Post,
+    tracer: Tracer | None,
+    upstream_servers: bool = False,
+) -> tuple[Route, Settings]:
+    """Return the route that options describe, with what sends to strangers for it, and settings that tell of that.
+
+    :param post: posts to upstream's servers
+    :raises UsageError: options describe none
+    """
+    policies = message_policy_of(options, reactor, metrics, root, tracer)
+    webhooks = webhooks_of(options, store, reactor, metrics, root, tracer)
+    push_services = Outgoing(reactor, guard_of(options))
+    push = push_rules_of(options, push_services, check_url, reactor)
+    root.add(Stopping("calls to push services", push_services.close))
+    root.add(Stopping("connections to push services", push.close))
+    route = Route(
+        address=address,
+        reactor=reactor,
+        store=store,
+        registry=registry,
+        selection=selection(options["select"]),
+        new_owner=lambda: token(os.urandom),
+        post=post,
+        metrics=metrics,
+        policy=LoginPolicy(options["login-policy"]) if options["login-policy"] else None,
+        revision_seconds=options["revision-hours"] * 3600.0,
+        upstream_servers=upstream_servers,
+        limits=route_limits_of(options),
+        guests=guests_of(options),
+        message_policy=policies,
+        system_name=options["system-name"],
+        tracer=tracer,
+        push=push,
+        webhooks=webhooks,
+    )
+    if policies is not None:
+        route.facts.append(policies.facts)
+    return route, evolve(settings, push=push.told())
+
+
 def _http_bounds(options: Any) -> Bounds:
     return Bounds(
         connects=options["limit-address-http-connects"],
@@ -403,33 +454,19 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     own = LinkPeer(str(address), token(os.urandom))
     calls = JSONCalls(reactor)
     tracer = traced_by(root, options, reactor, metrics, own.name, options["store"])
-    policies = message_policy_of(options, reactor, metrics, root, tracer)
-    webhooks = webhooks_of(options, store, reactor, metrics, root, tracer)
-    push_services = Outgoing(reactor, guard_of(options))
-    push = push_rules_of(options, push_services, check_url, reactor)
-    settings = evolve(settings, push=push.told())
-    route = Route(
+    route, settings = route_of(
+        options,
+        settings,
         address=address,
-        reactor=reactor,
         store=store,
         registry=registry,
-        selection=selection(options["select"]),
-        new_owner=lambda: token(os.urandom),
-        post=calls.post,
+        reactor=reactor,
         metrics=metrics,
-        policy=LoginPolicy(options["login-policy"]) if options["login-policy"] else None,
-        revision_seconds=options["revision-hours"] * 3600.0,
-        upstream_servers=bool(options["upstream-servers"]),
-        limits=route_limits_of(options),
-        guests=guests_of(options),
-        message_policy=policies,
-        system_name=options["system-name"],
+        root=root,
+        post=calls.post,
         tracer=tracer,
-        push=push,
-        webhooks=webhooks,
+        upstream_servers=bool(options["upstream-servers"]),
     )
-    if policies is not None:
-        route.facts.append(policies.facts)
     acceptor = LinkAcceptor(
         own=own,
         key=derive_key(secret, "link"),
@@ -460,8 +497,6 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     root.add(Stopping("links", lambda: acceptor.lose_all("the route stops")), stop_timeout=5.0)
     root.add(ports.listening("link", options["link"], acceptor))
     root.add(Stopping("calls to upstream's servers", calls.close))
-    root.add(Stopping("calls to push services", push_services.close))
-    root.add(Stopping("connections to push services", push.close))
     add_route(root, route, (Operations(health, metrics),), health, options, settings, metrics, ports, reactor)
     data = NodeData(cim.__version__, own.incarnation)
     announcing = Announcing(registry, ROUTES, own.name, data.encode())

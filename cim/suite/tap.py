@@ -39,21 +39,18 @@ from cim.ids import token
 from cim.invitation_codes import AccountPolicy, id_of, make_code
 from cim.keys import derive_key, make_secret_file
 from cim.link.memory import MemoryLinks
-from cim.model import Health, LinkPeer, LoginPolicy
+from cim.model import Health, LinkPeer
 from cim.nodes import RouteAddress, ServerAddress, bracketed, host_and_ports
-from cim.outgoing.client import Outgoing
-from cim.outgoing.guard import check_url
-from cim.outgoing.options import OutgoingOptions, guard_of
+from cim.outgoing.options import OutgoingOptions
 from cim.private_files import replace_private
 from cim.registry.memory import MemoryRegistry
 from cim.route.console.options import check_console
 from cim.route.issuers.options import IssuerOptions
-from cim.route.options import RouteRules, account_policy_of, guests_of, retention_of, route_limits_of, settings_of
+from cim.route.options import RouteRules, account_policy_of, retention_of, settings_of
 from cim.route.policy.options import PolicyOptions
-from cim.route.push.options import PushOptions, push_rules_of
+from cim.route.push.options import PushOptions
 from cim.route.push.web_push import new_key
-from cim.route.service import Route
-from cim.route.tap import add_engine, add_route, message_policy_of, selection, webhooks_of
+from cim.route.tap import add_engine, add_route, route_of
 from cim.server.edge.http_api import ServerAPI
 from cim.server.edge.http_socket import HTTPSockets
 from cim.server.edge.websocket_options import WebSocketOptions, tls_name, websocket_url
@@ -302,10 +299,6 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     route_address = RouteAddress(host, http, port_of(options["http"], "http"))
     calls = JSONCalls(reactor)
     tracer = traced_by(root, options, reactor, metrics, own.name, "sqlite")
-    webhooks = webhooks_of(options, store, reactor, metrics, root, tracer)
-    push_services = Outgoing(reactor, guard_of(options))
-    push = push_rules_of(options, push_services, check_url, reactor)
-    settings = evolve(settings, push=push.told())
     server = Server(
         own=own,
         reactor=reactor,
@@ -319,28 +312,18 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         time_of_day=time_of_day,
         tracer=tracer,
     )
-    policies = message_policy_of(options, reactor, metrics, root, tracer)
-    route = Route(
+    route, settings = route_of(
+        options,
+        settings,
         address=route_address,
-        reactor=reactor,
         store=store,
         registry=registry,
-        selection=selection(options["select"]),
-        new_owner=lambda: token(os.urandom),
-        post=calls.post,
+        reactor=reactor,
         metrics=metrics,
-        policy=LoginPolicy(options["login-policy"]) if options["login-policy"] else None,
-        revision_seconds=options["revision-hours"] * 3600.0,
-        limits=route_limits_of(options),
-        guests=guests_of(options),
-        message_policy=policies,
-        system_name=options["system-name"],
+        root=root,
+        post=calls.post,
         tracer=tracer,
-        push=push,
-        webhooks=webhooks,
     )
-    if policies is not None:
-        route.facts.append(policies.facts)
     links = MemoryLinks(
         reactor,
         server.uplink,
@@ -359,8 +342,6 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     root.add(IService(store))
     add_engine(root, route)
     root.add(Stopping("calls to upstream's servers", calls.close))
-    root.add(Stopping("calls to push services", push_services.close))
-    root.add(Stopping("connections to push services", push.close))
     add_server(root, server, links, options, metrics, ports)
     where = located(addresses_of(options, metrics.refused))
     sockets = HTTPSockets(server.gateway, origins_of(options), where, metrics)

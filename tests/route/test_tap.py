@@ -125,8 +125,8 @@ class RulesTests(SynchronousTestCase):
 
     def test_the_options_reach_the_route(self):
         """The options of a route and of the suite."""
+        self.patch(route_tap, "Route", self.made)
         for module, more in ((route_tap, ()), (suite_tap, ("--data", self.mktemp()))):
-            self.patch(module, "Route", self.made)
             options = module.Options(environ={})
             options.parseOptions(
                 [
