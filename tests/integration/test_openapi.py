@@ -40,6 +40,8 @@ MAYBE_NEVER_DONE = {
     *("PUT /v1/password", "DELETE /v1/sessions/{device}", "DELETE /v1/admin/sessions/{user}/{device}"),
     # What they end may have been ended before: as a ban, or by a time that is past.
     *("DELETE /v1/admin/users/{id}/suspension", "DELETE /v1/conversations/{conversation}/mute"),
+    # They need a webhook that fails.
+    *("POST /v1/admin/webhooks/{name}/replay", "POST /v1/admin/webhooks/{name}/skip"),
     # They need a service that notifies.
     *("PUT /v1/pushes", "DELETE /v1/pushes/{id}"),
 }

@@ -82,6 +82,7 @@ APIS = (
     ReportsAPI,
     RemovalsAPI,
     BroadcastsAPI,
+    WebhooksAPI,
 )
 _ABOUT = (
     "Accounts, messages, conversations and groups of CIM. Every error of `/v1` is an RFC 9457 problem document, "

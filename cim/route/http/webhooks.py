@@ -75,7 +75,7 @@ class WebhooksAPI:
         errors=(404,),
         example={"conversation": "p:1:2"},
     )
-    async def replay(self, caller: Caller, name: str, conversation: str) -> dict[str, Any]:
+    async def replay_webhook(self, caller: Caller, name: str, conversation: str) -> dict[str, Any]:
         """Go on where a webhook has stopped, with the event that it did not take: in one conversation, or in all.
 
         One that still fails is tried again at once, too. 404 if there is no such webhook, or it does not fail in the
@@ -93,7 +93,7 @@ class WebhooksAPI:
         errors=(404,),
         example={"conversation": "p:1:2"},
     )
-    async def skip(self, caller: Caller, name: str, conversation: str, all: bool) -> dict[str, Any]:
+    async def skip_webhook(self, caller: Caller, name: str, conversation: str, all: bool) -> dict[str, Any]:
         """Go on behind the event that a webhook does not take in a conversation; it never gets that one.
 
         404 as for replay.

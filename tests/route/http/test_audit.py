@@ -35,6 +35,7 @@ class AuditTests(APICase):
                 *("ban_from_group", "unban_from_group"),
                 *("make_token", "revoke_token", "link", "unlink"),
                 *("reports", "read_report", "close_report", "delete_message", "broadcast"),
+                *("replay_webhook", "skip_webhook"),
             },
         )
 
