@@ -160,8 +160,9 @@ class Route:
         )
         self.facts.append(self.sending.full.facts)
         self.naming = Naming(message_policy, system_name)
+        self.system_user = SystemUser(store.accounts, store.credentials, system_name)
         self.broadcasting = Broadcasting(
-            SystemUser(store.accounts, store.credentials, system_name),
+            self.system_user,
             accounts=self.accounts,
             appender=self.appender,
             delivery=self.delivery,

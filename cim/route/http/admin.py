@@ -18,6 +18,7 @@ from cim.route.http.sessions import SESSIONS, sessions_shown
 from cim.route.http.shapes import MORE, PAGE, PASSWORD, USER_ID, WHERE, limit
 from cim.route.http.tokens import Tokens
 from cim.route.messages.accounts import KnownAccounts
+from cim.route.messages.broadcasting import check_person
 from cim.route.messages.erasing import Erasing
 from cim.route.presence.presence import Presence
 from cim.web.declaring import Who, http_call
@@ -132,14 +133,15 @@ class AdminAPI:
         path={"id": USER_ID},
         body={"password": PASSWORD},
         answers={204: None},
-        errors=(404,),
+        errors=(404, 409),
         example={"password": "battery staple"},
     )
     async def reset_password(self, caller: Caller, id: int, password: str) -> None:
         """Set a user's password, end all sessions and revoke all tokens.
 
-        A guest account then has a password and can use this API.
+        A guest account then has a password and can use this API. 409 for the system user.
         """
+        check_person(await self._store.credentials.credential(id))
         hashed = await self._passwords.hash(password, OPERATORS)
         if await self._store.credentials.set_password(id, hashed, self._tokens.now()) is None:
             raise NotFound("there is no such user")

@@ -251,6 +251,7 @@ def v1_of(
             reading=route.reading,
             receipts=route.receipts,
             mutes=store.mutes,
+            system=route.system_user,
             lists=lists,
             metrics=metrics,
         ),
@@ -305,6 +306,7 @@ def v1_of(
         InvitationCodesAPI(invitations=store.invitation_codes, random_bytes=random_bytes),
         ResetCodesAPI(
             codes=store.reset_codes,
+            credentials=store.credentials,
             known=route.accounts,
             guests=route.guests,
             logins=route.logins,

@@ -20,6 +20,7 @@ from cim.route.http.shapes import (
     limit,
 )
 from cim.route.messages.accounts import KnownAccounts
+from cim.route.messages.broadcasting import SystemUser
 from cim.route.messages.limits import Key
 from cim.route.messages.reading import HEADS, NO_MEMBERS, NO_REVISIONS, Reading
 from cim.route.messages.receipts import Receipts
@@ -145,6 +146,7 @@ class MessagesAPI:
         reading: Reading,
         receipts: Receipts,
         mutes: IMutes,
+        system: SystemUser,
         lists: Lists,
         metrics: Metrics,
     ) -> None:
@@ -153,6 +155,7 @@ class MessagesAPI:
         self._reading = reading
         self._receipts = receipts
         self._mutes = mutes
+        self._system = system
         self._lists = lists
         self._metrics = metrics
 
@@ -222,7 +225,9 @@ class MessagesAPI:
             return caller.account
         if from_user is None:
             raise InvalidField("from_user", "is missing")
-        return await self._known.get(from_user)
+        author = await self._known.get(from_user)
+        await self._system.check_person(author)
+        return author
 
     @staticmethod
     def _send_of(author: Account, to_user: int | None, to_group: int | None, **said: Any) -> Send:

@@ -10,13 +10,14 @@ from cim.api_keys import Scope
 from cim.errors import Banned, Conflict, InvalidField, NotFound
 from cim.external_ids import OURS, ExternalId, check_external_id
 from cim.interfaces import IStore
-from cim.model import SYSTEM, Account, Credential
+from cim.model import Account
 from cim.route.front.login import Logins
 from cim.route.http.access import Caller
 from cim.route.http.new_accounts import EXTERNAL_ID, ISSUER
 from cim.route.http.shapes import ACCOUNT, USER_ID, WHEN, Device
 from cim.route.http.tokens import Tokens
 from cim.route.messages.accounts import KnownAccounts
+from cim.route.messages.broadcasting import check_person
 from cim.user_tokens import ALL, MAX_SECONDS, UserScope, UserToken, scopes_of, words_of
 from cim.web.declaring import Who, http_call
 from cim.web.schema import Array, Choice, Integer, Object, Optional, Text, Texts
@@ -77,7 +78,7 @@ class OwnUsersAPI:
         credential = await self._store.credentials.credential(id)
         if credential is None:
             raise Conflict("this is a guest, whom no token can log in: give the account a password first")
-        _check_person(credential)
+        check_person(credential)
         if credential.ban is not None:
             raise Banned.of(credential.ban)
         lasts = seconds or self._tokens.seconds
@@ -160,7 +161,7 @@ class OwnUsersAPI:
 
         409 if the account has another one of the issuer, or the id leads to another account.
         """
-        _check_person(await self._store.credentials.credential(id))
+        check_person(await self._store.credentials.credential(id))
         await self._store.external_ids.link(id, ExternalId(issuer, check_external_id(external_id)))
 
     @http_call(
@@ -178,12 +179,6 @@ class OwnUsersAPI:
             raise NotFound("this user has no external id of this issuer")
         await self._tokens.revoke(id)
         await self._logins.end_sessions(id)
-
-
-def _check_person(credential: Credential | None) -> None:
-    """Check that an account is not the system user's, as whom nobody logs in."""
-    if credential is not None and credential.password == SYSTEM:
-        raise Conflict("this is the system user, as whom nobody logs in: broadcast by POST /v1/admin/broadcasts")
 
 
 def token_shown(token: UserToken) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from cim.api_keys import Scope
 from cim.errors import CIMError, Forbidden, NotFound
-from cim.interfaces import IResetCodes
+from cim.interfaces import ICredentials, IResetCodes
 from cim.reset_codes import RESET_SECONDS, ResetCode, make_reset_code
 from cim.route.front.login import Logins
 from cim.route.front.rates import Rates
@@ -20,6 +20,7 @@ from cim.route.http.sessions import end_former_sessions
 from cim.route.http.shapes import ACCOUNT, PASSWORD, USER_ID, WHEN
 from cim.route.http.tokens import Tokens
 from cim.route.messages.accounts import KnownAccounts
+from cim.route.messages.broadcasting import check_person
 from cim.web.declaring import Who, http_call
 from cim.web.schema import Object, Text
 
@@ -37,6 +38,7 @@ class ResetCodesAPI:
     """
 
     _codes: IResetCodes
+    _credentials: ICredentials
     _known: KnownAccounts
     _guests: GuestAccounts
     _logins: Logins
@@ -51,14 +53,15 @@ class ResetCodesAPI:
         scope=Scope.USERS,
         path={"id": USER_ID},
         answers={201: _MADE},
-        errors=(404,),
+        errors=(404, 409),
     )
     async def make_reset_code(self, caller: Caller, id: int) -> dict[str, Any]:
         """Make a code with which a user sets a new password.
 
         It is good once, for 15 minutes, and until the password is set in another way. A code that was made for the user
-        before is void.
+        before is void. 409 for the system user.
         """
+        check_person(await self._credentials.credential(id))
         text = make_reset_code(id, self._random_bytes)
         code = ResetCode.parse(text)
         assert code is not None

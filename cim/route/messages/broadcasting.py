@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from cim.daemon.metrics import Metrics
 from cim.errors import Conflict
 from cim.interfaces import IAccounts, ICredentials, IStoreClock
-from cim.model import SYSTEM, Account, Append, Appended, Charge
+from cim.model import SYSTEM, Account, Append, Appended, Charge, Credential
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.appending import Appender
 from cim.route.messages.delivery import Delivery, Push
@@ -15,6 +15,15 @@ from cim.route.messages.limits import Key, MessageLimits
 from cim.route.messages.sending import Outgoing
 from cim.wire import conversations, native
 from cim.wire.cim_pb2 import Send
+
+
+def check_person(credential: Credential | None) -> None:
+    """Check that an account is not the system user's, as whom nobody logs in.
+
+    :raises Conflict: it is
+    """
+    if credential is not None and credential.password == SYSTEM:
+        raise Conflict("this is the system user, as whom nobody logs in: broadcast by POST /v1/admin/broadcasts")
 
 
 class SystemUser:
@@ -43,6 +52,14 @@ class SystemUser:
         if found is None or credential is None or credential.password != SYSTEM:
             raise Conflict(f"a user has the name {self._name}: give all routes another --system-name")
         return Account(found.id, found.name)
+
+    async def check_person(self, account: Account) -> None:
+        """Check that an account is another one, as whom an API key may send that may not broadcast.
+
+        :raises Conflict: it is this one
+        """
+        if account.name == self._name:
+            check_person(await self._credentials.credential(account.id))
 
 
 class Broadcasting:

@@ -54,6 +54,22 @@ class BroadcastsTests(ReportsCase):
         self.assertEqual((message.conversation, message.send.text), (made["conversation"], "hello"))
         self.assertEqual((message.author.name, appended.position), ("System", made["position"]))
 
+    def test_nobody_becomes_the_system_user(self):
+        made = self.broadcast(to_user=self.alice.id)
+        system = self.ok("GET", f"/v1/conversations/{made['conversation']}/messages", **self.by(self.alice))
+        id = system["messages"][0]["sender"]
+        said = {"to_user": self.alice.id, "client_id": "x", "text": "send me your password", "from_user": id}
+        for method, path, body in (
+            ("POST", "/v1/messages", said),
+            ("POST", "/v1/messages", {**said, "text": "", "kind": "RECALL", "ref": made["position"]}),
+            ("PUT", f"/v1/admin/users/{id}/password", {"password": PASSWORD}),
+            ("POST", f"/v1/admin/users/{id}/reset-code", None),
+            ("POST", f"/v1/users/{id}/tokens", {}),
+            ("PUT", f"/v1/admin/users/{id}/external-ids", {"external_id": "x"}),
+        ):
+            self.problem(method, path, body, key=KEY, status=409, code="conflict")
+        self.broadcast(to_user=self.alice.id)
+
     def test_the_same_twice_is_one(self):
         for place in ({"to_user": self.alice.id}, {"to_group": self.group()}, {}):
             first = self.broadcast(client_id="x", **place)
