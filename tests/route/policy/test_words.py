@@ -11,6 +11,7 @@ from zope.interface.verify import verifyObject
 from cim.daemon.rereading import LOOK_SECONDS
 from cim.interfaces import IMessagePolicy
 from cim.policies import ALLOWED, About, Question, changed
+from cim.route.policy import folding
 from cim.route.policy.folding import fold, origins
 from cim.route.policy.words import MAX_BYTES, WordFilter, Words, masked
 
@@ -69,6 +70,12 @@ class FindingTests(SynchronousTestCase):
     def test_anything_is_folded(self):
         every = "".join(map(chr, range(0x11000)))
         self.assertEqual(len(fold(every)), len(origins(every)))
+
+    def test_what_is_kept_of_characters_is_bounded(self):
+        rare = "".join(map(chr, range(0x20000, 0x20100)))
+        self.assertEqual(fold(rare), rare)
+        self.assertEqual(fold("\U0002f81d"), "\u51f5")
+        self.assertLess(max(folding._FOLDS), folding.KEPT_BEFORE)
 
     def test_what_is_no_list_of_words(self):
         for lines in ([], ["# damn", " "], ["*"], ["\u200b"], ["damn", "\u0301"]):
