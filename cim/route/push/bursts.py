@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from heapq import heappop, heappush
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -174,8 +174,14 @@ class Bursts(Service):
         muting = await self._store.mutes.who_mutes(burst.conversation, tuple(found))
         devices = {user: self._devices(user, its) for user, its in found.items() if user not in muting}
         reached = await self._store.conversations.reached(burst.conversation, devices)
+        places = [one.position for one in burst.said.values()]
+        standing = await self._store.conversations.standing(burst.conversation, places)
+        # Nobody is told what a text said that was recalled meanwhile.
+        left = [
+            one if one.position in standing else evolve(one, body=native.blank(one.body)) for one in burst.said.values()
+        ]
         for user, mark in reached.items():
-            said = await self._news(user, burst.said.values(), positions.parse(mark))
+            said = await self._news(user, left, positions.parse(mark))
             if said is None:
                 continue
             wait = await self._store.pushes.claim(user, burst.conversation, int(PAUSE_SECONDS * 1000))

@@ -192,6 +192,15 @@ class SilentTests(PushCase):
 class TextsTests(PushCase):
     shows = {"texts": True}
 
+    def test_what_a_text_said_that_was_recalled_in_time_is_not_told(self):
+        self.subscribe(self.bob)
+        position = self.say("a secret")
+        body = {"to_user": self.bob.id, "client_id": "r", "kind": "RECALL", "ref": position}
+        self.ok("POST", "/v1/messages", body, **self.by(self.alice), status=201)
+        self.wait(10)
+        ((_, said),) = self.service.notices()
+        self.assertNotIn("text", said)
+
     def test_texts_can_be_put_in_as_far_as_there_is_room(self):
         self.subscribe(self.bob)
         self.say("界" * 5000)
