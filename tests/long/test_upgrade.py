@@ -10,6 +10,7 @@ from twisted.internet.task import deferLater
 
 from cim.client.client import Client
 from cim.client.values import Password
+from cim.errors import Forbidden
 from cim.store.redis.schema import NEWEST
 from cim.wire import conversations
 from tests.client.client_case import Listener
@@ -198,4 +199,33 @@ class RollingUpgradeTests(UpgradeCase):
             self.assertEqual(await self.metric(daemon, "cim_links_unsealed"), 0)
         for daemon in self.daemons:
             await self.replace(daemon, remove=[unsealed])
+        await self.all_was_heard()
+
+    async def test_from_the_last_release_and_back(self):
+        """What routes of this release tell of a group is heard through routes and servers of the last one, too."""
+        folder = self.release("72cea97d")
+        await self.start(folder)
+        new, old, *servers = self.daemons
+        await self.replace(new)
+        leader, quiet = self.member("member who leads", [new.url]), self.member("member who is quiet", [old.url])
+        await gatherResults([leader.when_ready(), quiet.when_ready()])
+        group = await leader.create_group("calm", open=True)
+        await quiet.join(group.id)
+        await leader.mute(group.id, quiet.me.id)
+        await leader.edit_group(group.id, open=False)
+        await leader.ban(group.id, quiet.me.id)
+        for daemon in (old, *servers):
+            await self.replace(daemon)
+        await self.until(quiet.groups, lambda groups: groups == [], "it is back")
+        with self.assertRaises(Forbidden):
+            await quiet.join(group.id)
+        await leader.unban(group.id, quiet.me.id)
+        await leader.invite(group.id, quiet.me.id)
+        await quiet.accept(group.id)
+        await leader.mute(group.id)
+        for daemon in self.daemons:
+            await self.replace(daemon, folder=folder)
+        happened = [one.what for members in leader.heard.changes for one in members.changes]
+        known = ("open", "muted", "banned", "unbanned", "accepted")
+        self.assertLessEqual(set(known), set(happened))
         await self.all_was_heard()
