@@ -904,7 +904,8 @@ class IMutes(Interface):
     """
 
     def mute(user: int, conversation: str, until: int) -> Deferred[None]:
-        """Have a user mute a conversation, or mute it for another time; Conflict if the user mutes MAX_MUTED others.
+        """Have a user mute a conversation, or mute it for another time; Conflict if the user mutes
+        MAX_MUTED_CONVERSATIONS others.
 
         :param until: when that is over, ms since 1970
         """

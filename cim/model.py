@@ -25,7 +25,7 @@ MAX_BANNED = MAX_MUTED = 1_000
 #: How many others a user may block.
 MAX_BLOCKED = 1_000
 #: How many conversations a user may mute, and until when one is muted that is muted for good, ms since 1970.
-MAX_MUTED = 1_000
+MAX_MUTED_CONVERSATIONS = 1_000
 FOREVER = ID_LIMIT - 1
 #: How many invitations may wait for one user, and how many of these may be by the same one.
 MAX_INVITED = 100

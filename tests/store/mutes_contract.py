@@ -7,7 +7,7 @@ from zope.interface.verify import verifyObject
 
 from cim.errors import Conflict
 from cim.interfaces import IMutes
-from cim.model import FOREVER, MAX_MUTED
+from cim.model import FOREVER, MAX_MUTED_CONVERSATIONS
 from tests.store.conversing import ALICE, BOB, CAROL, TALK
 
 
@@ -51,13 +51,13 @@ class MutesContract:
 
     async def test_a_user_mutes_so_many_at_most(self):
         await self.mutes.mute(ALICE, "g:1", self.store.clock.now() - 1)  # is over, and in nobody's way
-        for number in range(MAX_MUTED):
+        for number in range(MAX_MUTED_CONVERSATIONS):
             await self.mutes.mute(ALICE, f"g:{2000 + number}", FOREVER)
         await self.assertFailure(self.mutes.mute(ALICE, TALK, FOREVER), Conflict)
         await self.mutes.mute(ALICE, "g:2000", FOREVER)  # one of them
         await self.mutes.unmute(ALICE, "g:2000")
         await self.mutes.mute(ALICE, TALK, FOREVER)
-        self.assertEqual(len(await self.mutes.muted(ALICE)), MAX_MUTED)
+        self.assertEqual(len(await self.mutes.muted(ALICE)), MAX_MUTED_CONVERSATIONS)
 
     async def test_the_mutes_of_an_account_go_with_it(self):
         account = await self.store.accounts.register("alice")

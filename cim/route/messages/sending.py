@@ -390,17 +390,20 @@ class Sending:
         :raises Refused: it refuses one
         :raises Undecided: it cannot decide now
         """
+        judging = self._judging
+        if judging is None:
+            return
+
+        async def judge(message: Outgoing) -> None:
+            verdict = await judging.verdict(self._question(message))
+            message.verdict = verdict if isinstance(verdict, Verdict) else None
+
         few = DeferredSemaphore(AHEAD)
         asked = [message for message in messages if self._is_judged(message)]
-        await together([few.run(self._judge, message) for message in asked])
+        await together([few.run(judge, message) for message in asked])
         for message in asked:
             if message.verdict is not None and message.verdict.reason is not None:
                 raise Refused(message.verdict.reason)
-
-    async def _judge(self, message: Outgoing) -> None:
-        if self._judging is not None:
-            verdict = await self._judging.verdict(self._question(message))
-            message.verdict = verdict if isinstance(verdict, Verdict) else None
 
     def send_all(self, messages: Sequence[Outgoing]) -> list[Deferred[Appended]]:
         """Send all messages of one call to one conversation, which were allowed, each as `send` does."""

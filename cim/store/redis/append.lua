@@ -3,12 +3,12 @@
 -- ARGV: the highest number that this route has seen (epoch.lua), now (ms), messages to keep, ms to keep, messages to keep
 -- for everyone, bytes to keep, a user's quota of bytes, 1 if there is no space, by how many ms messages are dated later
 -- than they were sent (cim/store/clock.py), then for each message: sender, client_id, digest, body, sent_at, its effect
--- (`counts` as unread, `recalls`, `removes` as operators do, `edits` or `refers` to a text, or none; or `asked` if only what became of it is asked,
--- or `refused` if it is, for the reason that is its body), the position of that text, the client_id of the
--- sender's message that must be stored before it, 1 if it is stored even if its receiver blocks its sender, and the bytes
--- that its sender's quota is to pay for, and those if it is the first of its conversation; `log` if it counts to its
--- conversation alone, `none`, or `-` without a quota. At the end 1 if it is noted for
--- followers of the logs that a conversation has changed (followers.py).
+-- (`counts` as unread, `recalls`, `removes` as operators do, `edits` or `refers` to a text, or none; or `asked` if only
+-- what became of it is asked, or `refused` if it is, for the reason that is its body), the position of that text, the
+-- client_id of the sender's message that must be stored before it, 1 if it is stored even if its receiver blocks its
+-- sender, and the bytes that its sender's quota is to pay for, and those if it is the first of its conversation; `log` if
+-- it counts to its conversation alone, `none`, or `-` without a quota. At the end 1 if it is noted for followers of the
+-- logs that a conversation has changed (followers.py).
 -- Each answer is `position previous version`, a list for a repetition, `-` and the reason for a refusal, or `!` and an
 -- error. All is refused if what is stored went back and no new epoch has begun.
 local record = redis.call('HMGET', EPOCH, 'number', 'beat')

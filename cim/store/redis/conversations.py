@@ -280,7 +280,7 @@ def _marks_key(user: int, device: str) -> str:
 
 
 def _role(item: Append) -> str:
-    if item.fate != Fate.STORED:
+    if item.fate is not Fate.STORED:
         return item.fate
     if item.by_operator:
         return "removes"

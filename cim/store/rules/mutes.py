@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cim.errors import Conflict
-from cim.model import MAX_MUTED
+from cim.model import MAX_MUTED_CONVERSATIONS
 
 
 def check_muted(muted: Mapping[str, int], conversation: str) -> None:
@@ -14,5 +14,5 @@ def check_muted(muted: Mapping[str, int], conversation: str) -> None:
     :param muted: until when each is muted, without those that are over
     :raises Conflict: the user mutes too many
     """
-    if conversation not in muted and len(muted) >= MAX_MUTED:
-        raise Conflict(f"a user can mute at most {MAX_MUTED:,} conversations: unmute one of them first")
+    if conversation not in muted and len(muted) >= MAX_MUTED_CONVERSATIONS:
+        raise Conflict(f"a user can mute at most {MAX_MUTED_CONVERSATIONS:,} conversations: unmute one of them first")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cim.model import FOREVER, MAX_MUTED
+from cim.model import FOREVER, MAX_MUTED_CONVERSATIONS
 from cim.wire import conversations
 from tests.route.http.api_case import KEY, APICase
 
@@ -62,7 +62,7 @@ class MutesTests(APICase):
             self.problem("DELETE", path, **self.by(carol), status=404, code="not-found")
         for until in (0, -1, FOREVER + 1, "x", True, None):
             self.problem("PUT", self.path, {"until": until}, **self.by(self.alice), status=400, code="invalid")
-        for number in range(MAX_MUTED):
+        for number in range(MAX_MUTED_CONVERSATIONS):
             self.successResultOf(self.store.mutes.mute(self.alice.id, f"g:{5000 + number}", FOREVER))
         self.problem("PUT", self.path, {}, **self.by(self.alice), status=409, code="conflict")
 
