@@ -43,7 +43,7 @@ export class Timeline {
   #after = false;
   #atEnd = true;
   #arrived = 0;
-  /** @type {'' | 'page' | 'before' | 'after'} */
+  /** The end, another page, or more at an end of the window. @type {'' | 'end' | 'page' | 'before' | 'after'} */
   #loading = '';
   /** What was asked for last; an older answer is dropped. */
   #turn = 0;
@@ -117,7 +117,7 @@ export class Timeline {
   #where(unread, read) {
     if (unread <= PAGE / 2) return {};
     if (read) return { around: read };
-    // Nothing was read of a private talk: all of it is unread. In a group that is not said of what was before one joined.
+    // All of a private talk is unread then. In a group that is not said of what was before one joined.
     return this.#talk.user ? { after: '' } : {};
   }
 
@@ -206,7 +206,8 @@ export class Timeline {
     if (answered) this.#line = null;
     this.#arrived = 0;
     this.#atEnd = true;
-    // What is being loaded would take the window away from there.
+    // The end comes, however often one presses; anything else that comes would take the window away from there.
+    if (this.#loading === 'end') return;
     if (this.#after || this.#loading) await this.#load({ limit: PAGE });
     else this.#render();
     this.#toBottom();
@@ -223,11 +224,11 @@ export class Timeline {
     setTimeout(() => node.classList.remove('found'), 2500);
   }
 
-  /** @param {{ around?: Position, limit: number }} where */
+  /** @param {{ around?: Position, after?: Position, limit: number }} where */
   async #load(where) {
     this.#turn += 1;
     const turn = this.#turn;
-    this.#loading = 'page';
+    this.#loading = where.around === undefined && where.after === undefined ? 'end' : 'page';
     this.#sayStatus();
     try {
       const page = await this.#client.page(this.#talk.conversation, where);
@@ -243,6 +244,11 @@ export class Timeline {
     }
     this.#loading = '';
     this.#render();
+  }
+
+  /** Whether another window is being loaded. */
+  #loadsWindow() {
+    return this.#loading === 'end' || this.#loading === 'page';
   }
 
   /** Fetch the page before or after the window. @param {'before' | 'after'} side */
@@ -289,7 +295,7 @@ export class Timeline {
 
   /** Put what arrived into the window, as far as it belongs there. */
   #take() {
-    if (!this.#fresh.length || this.#loading === 'page' || (this.#after && this.#loading === 'after')) return;
+    if (!this.#fresh.length || this.#loadsWindow() || (this.#after && this.#loading === 'after')) return;
     const fresh = this.#fresh;
     this.#fresh = [];
     if (!this.#atEnd) this.#arrived += fresh.filter((one) => !one.mine && one.kind === 'text').length;
@@ -381,7 +387,7 @@ export class Timeline {
     const status = this.#status;
     const said = this.#failed
       ? 'failed'
-      : this.#loading === 'page' || this.#loading === 'before'
+      : this.#loadsWindow() || this.#loading === 'before'
         ? 'loading'
         : this.#messages.length || this.#outgoing.length
           ? ''
