@@ -212,6 +212,18 @@ class RedisFollowersTests(FollowersContract, RedisCase):
     def other(self):
         return self.second
 
+    async def test_a_route_that_does_not_know_the_time_yet(self):
+        """What it asks waits until it does, or all would be forgotten."""
+        await self.begin()
+        await self.say("one")
+        given = await self.follow()
+        late = self.started()
+        self.assertEqual(late.clock.now(), 0)
+        self.assertEqual(await self.follow(owner="late", store=late), {})
+        self.assertEqual(await self.follow(), {})
+        self.assertEqual(await self.followers.place("hook", TALK), given[TALK])
+        self.assertLess(abs(float(await self.command("ZSCORE", "cim:followers", "hook")) - self.now()), 10_000)
+
     async def test_what_it_leaves(self):
         """Nothing, an hour after the last message."""
         await self.begin()

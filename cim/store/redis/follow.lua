@@ -29,7 +29,7 @@ else
 end
 -- A new one begins when what was said before is handed out.
 if left > 0 and not redis.call('ZSCORE', FOLLOWERS, name) then return {left, {}} end
-redis.call('ZADD', FOLLOWERS, digits(now), name)
+redis.call('ZADD', FOLLOWERS, 'GT', digits(now), name)
 local given = {}
 if redis.call('HEXISTS', STOPPED .. tag(name), ALL) == 0 then
   for _, conversation in ipairs(redis.call('ZRANGEBYSCORE', DUE .. tag(name), '-inf', digits(now), 'LIMIT', 0, ARGV[5])) do

@@ -42,8 +42,17 @@ class RedisFollowers:
 
     def follow(self, name: str, owner: str, *, seconds: float, most: int) -> Deferred[tuple[list[Followed], bool]]:
         """See IFollowers."""
-        args = (name, self._now(), owner, int(seconds * 1000), most, FORGOTTEN_MS, HANDED_OUT)
-        return self._connection.run(FOLLOW, (), args).addCallback(_given)
+        return Deferred.fromCoroutine(self._follow(name, owner, seconds, most))
+
+    async def _follow(self, name: str, owner: str, seconds: float, most: int) -> tuple[list[Followed], bool]:
+        now = await self._time()
+        args = (name, now, owner, int(seconds * 1000), most, FORGOTTEN_MS, HANDED_OUT)
+        return _given(await self._connection.run(FOLLOW, (), args))
+
+    async def _time(self) -> int:
+        """Return the time, which is not known before there is a connection: by none all would be forgotten."""
+        await self._connection.ready()
+        return self._now()
 
     def settle(
         self,
@@ -56,14 +65,19 @@ class RedisFollowers:
         end: bool = False,
     ) -> Deferred[bool]:
         """See IFollowers."""
-        args = (name, self._now(), owner, followed.conversation, followed.position, followed.failures, followed.since)
+        return Deferred.fromCoroutine(self._settle(name, owner, followed, wait, stop, end))
+
+    async def _settle(self, name: str, owner: str, at: Followed, wait: float, stop: bool, end: bool) -> bool:
+        args = (name, await self._time(), owner, at.conversation, at.position, at.failures, at.since)
         more = (int(wait * 1000), int(stop), IDLE_MS, int(end))
-        return self._connection.run(SETTLE, (), (*args, *more)).addCallback(bool)
+        return bool(await self._connection.run(SETTLE, (), (*args, *more)))
 
     def stop(self, name: str) -> Deferred[None]:
         """See IFollowers."""
-        noted: Deferred[Any] = self._connection.command("stop", "HSET", Key.STOPPED.of(name), ALL, self._now())
-        return noted.addCallback(lambda _: None)
+        return Deferred.fromCoroutine(self._stop(name))
+
+    async def _stop(self, name: str) -> None:
+        await self._connection.command("stop", "HSET", Key.STOPPED.of(name), ALL, await self._time())
 
     def resume(self, name: str, conversation: str = "", *, position: str | None = None) -> Deferred[int]:
         """See IFollowers."""
@@ -73,7 +87,7 @@ class RedisFollowers:
         resumed, left = 0, 1
         start = "=" if position is None else position or "$"
         while left:
-            args = (name, self._now(), conversation or ALL, start, RESUMED)
+            args = (name, await self._time(), conversation or ALL, start, RESUMED)
             some, left = await self._connection.run(RESUME, (), args)
             resumed += some
         return resumed
@@ -95,10 +109,10 @@ class RedisFollowers:
         return Deferred.fromCoroutine(self._following(name))
 
     async def _following(self, name: str) -> Following:
-        stopped = Key.STOPPED.of(name)
+        stopped, now = Key.STOPPED.of(name), await self._time()
         late, gone, count, given = await self._connection.commands(
             "following",
-            ("ZCOUNT", Key.DUE.of(name), "-inf", self._now()),
+            ("ZCOUNT", Key.DUE.of(name), "-inf", now),
             ("HEXISTS", stopped, ALL),
             ("HLEN", stopped),
             ("HSCAN", stopped, 0, "COUNT", LISTED),
