@@ -11,6 +11,12 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from tests.harness.certificates import certified, put
 
 
+def temporary(folder):
+    """Return the lines with which nginx keeps what it must keep for a while in a folder of its own."""
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    return " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
+
+
 class ProgramCase(SynchronousTestCase):
     """Has a folder of its own."""
 
@@ -44,11 +50,9 @@ class ProgramCase(SynchronousTestCase):
             self.assertIn(documented, text)
             text = text.replace(documented, real)
         (self.folder / "cim.conf").write_text(text)
-        kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        places = " ".join(f"{kind}_temp_path {self.folder}/{kind};" for kind in kinds)
         (self.folder / "nginx.conf").write_text(
             f"error_log stderr; pid {self.folder}/pid; events {{}}\n"
-            f"http {{ access_log off; {places} include {self.folder}/cim.conf; }}\n"
+            f"http {{ access_log off; {temporary(self.folder)} include {self.folder}/cim.conf; }}\n"
         )
         done = self.runs(nginx, "-t", "-p", str(self.folder), "-c", str(self.folder / "nginx.conf"))
         self.assertEqual(done.returncode, 0, done.stderr)

@@ -21,7 +21,8 @@ from cim.client.trust import Trust
 from cim.client.values import Password
 from cim.wire.websocket_frames import JSON
 from tests.client.client_case import Listener
-from tests.etc.test_samples import ETC, temporary
+from tests.etc.program_case import temporary
+from tests.etc.test_samples import ETC
 from tests.harness.asking import ask
 from tests.harness.certificates import certified, put
 from tests.harness.daemons import ROOT, environment, loopback, twistd
