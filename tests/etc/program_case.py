@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
@@ -21,8 +22,9 @@ class ProgramCase(SynchronousTestCase):
     """Has a folder of its own."""
 
     def setUp(self):
-        self.folder = Path(self.mktemp()).absolute()
-        self.folder.mkdir()
+        # Its path is short: those of sockets have at most 107 characters.
+        self.folder = Path(tempfile.mkdtemp(prefix="cim"))
+        self.addCleanup(shutil.rmtree, self.folder)
 
     def program(self, name):
         """Return the path of a program; the test is skipped without it."""
