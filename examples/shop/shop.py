@@ -33,6 +33,8 @@ from typing import Any
 TOLERANCE, MAX_BODY = 300, 1 << 20
 #: What customers may not say, how often they may try it, and for how many seconds they are muted then.
 ADVERTISING, TRIES, MUTED = re.compile(r"https?://", re.IGNORECASE), 3, 3600
+#: For how long a browser is notified whose page does not register it again, in seconds.
+NOTIFIED = 7 * 86_400
 
 
 class Refused(Exception):
@@ -79,23 +81,23 @@ class Shop:
         user: int = self.cim.call("POST", "/v1/accounts", {"name": name, "external_id": id})["id"]
         return user
 
-    def token(self, user: int, *scopes: str) -> str:
-        """Return a token for an hour."""
-        said = {"seconds": 3600, "scopes": scopes}
+    def token(self, user: int, seconds: int, *scopes: str) -> str:
+        """Return a token; what it registers for push ends with it."""
+        said = {"seconds": seconds, "scopes": scopes}
         token: str = self.cim.call("POST", f"/v1/users/{user}/tokens", said)["token"]
         return token
 
     def login(self, said: Any) -> dict[str, Any]:
         """Let a customer chat. A real shop sees by its own cookie who that is; this one believes everybody."""
         user = self.user(f"customer-{said['customer']}", f"{said['name']} ({said['customer']})")
-        return {"user": user, "token": self.token(user, "read", "send"), "shop": self.account}
+        return {"user": user, "token": self.token(user, 3600, "read", "send"), "shop": self.account}
 
     def device(self, said: Any) -> Any:
         """Have a browser notified of what is said while the customer is away: it has given us its subscription."""
         user = self.user(f"customer-{said['customer']}", str(said["customer"]))
         keys = said["subscription"]["keys"]
         web = {"kind": "webpush", "address": said["subscription"]["endpoint"], "keys": keys, "device": "web"}
-        return self.cim.call("PUT", "/v1/pushes", web, self.token(user, "account"))
+        return self.cim.call("PUT", "/v1/pushes", web, self.token(user, NOTIFIED, "account", "read"))
 
     def say(self, user: int, id: str, text: str) -> None:
         """Tell a customer something, once, however often this is done for the same `id`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import sys
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -105,7 +106,7 @@ class ShopTests(SuiteCase):
         self.fail("is never muted")
 
     async def test_browsers_to_notify_and_whoever_is_not_cim(self):
-        await self.post("/login", {"customer": "7", "name": "Mary"})
+        login = await self.post("/login", {"customer": "7", "name": "Mary"})
         point = ec.generate_private_key(ec.SECP256R1()).public_key()
         keys = {
             "p256dh": encoded(point.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)),
@@ -114,6 +115,11 @@ class ShopTests(SuiteCase):
         there = {"endpoint": "https://updates.push.services.mozilla.com/wpush/v2/x", "keys": keys}
         made = await self.post("/devices", {"customer": "7", "subscription": there})
         self.assertEqual((made["kind"], made["device"]), ("webpush", "web"))
+        # What was registered ends with its token: that must not be the one for an hour.
+        key = {"X-API-Key": (Path(self.data) / "api-keys").read_text().split()[-1]}
+        answer = await treq.get(f"{self.suite.url}/v1/users/{login['user']}/tokens", headers=key, persistent=False)
+        days = [(one["ends"] - one["made"]) / 86_400_000 for one in (await answer.json())["tokens"]]
+        self.assertGreater(max(days), 6.9)
         elsewhere = {**there, "endpoint": "https://127.0.0.1/"}
         await self.post("/devices", {"customer": "7", "subscription": elsewhere}, 400)
         for path in ("/cim/events", "/cim/ask"):
