@@ -103,6 +103,12 @@ class ConsoleTests(ConsoleCase):
         tab.driver.switch_to.active_element.send_keys(Keys.ENTER)
         tab.misses("dialog")
         self.assertEqual(len(self.api("GET", "/v1/sessions", token=bob["token"])["sessions"]), 1)
+        tab.press("broadcast")
+        tab.write("text", "stop it")
+        tab.press("dialog-yes")
+        tab.sees("notice", "It is said")
+        talks = self.api("GET", "/v1/conversations", token=bob["token"])["conversations"]
+        self.assertEqual(max(talks, key=lambda talk: talk["active"])["unread"], 1)
         for action, done in (("kick", "is logged out"), ("ban", "is banned"), ("delete", "is deleted")):
             tab.press(action)
             tab.press("dialog-yes")
@@ -110,13 +116,27 @@ class ConsoleTests(ConsoleCase):
         tab.until(lambda driver: driver.current_url.endswith("#/users"), "the list of users")
         tab.open(f"{self.console}#/groups/{group}")
         tab.sees("h1[tabindex]", MARKUP)
+        tab.press("broadcast")
+        tab.write("text", f"{MARKUP} soon")
+        tab.press("dialog-yes")
+        tab.sees("notice", "It is said")
+        heard = self.api("GET", f"/v1/conversations/g:{group}/messages", token=alice["token"])["messages"][-1]
+        self.assertEqual((heard["sender_name"], heard["text"]), ("System", f"{MARKUP} soon"))
         tab.press("dissolve")
         tab.sees("dialog", MARKUP)
         tab.press("dialog-yes")
         tab.sees("notice", "is dissolved")
         self.assertEqual(self.api("GET", "/v1/groups", token=alice["token"])["groups"], [])
         log = "\n".join(self.suite.lines)
-        for line in ("logout", "/ban", "/mute", "admin/reports", f"users/{bob['user_id']}", f"groups/{group}"):
+        for line in (
+            "logout",
+            "/ban",
+            "/mute",
+            "admin/reports",
+            "admin/broadcasts",
+            f"users/{bob['user_id']}",
+            f"groups/{group}",
+        ):
             self.assertRegex(log, rf'audit: key "ops" at the console from 127\.0\.0\.1: \w+ "[^"]*{line}')
         tab.press("log-out")
         tab.sees("key")

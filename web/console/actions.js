@@ -2,6 +2,7 @@
 
 import { el } from '../shared/dom.js';
 import { call } from './api.js';
+import { broadcastButton } from './broadcast.js';
 import { ask } from './dialog.js';
 import { action, button, goTo, sentence, when } from './parts.js';
 import { mayModerate, sanctionButtons } from './sanctions.js';
@@ -39,7 +40,8 @@ export function actions(stored, { path, line, show, context }) {
    * @param {{ class?: string, testid: string, after?: (done: string) => void }} look
    */
   const one = (words, run, { after, ...look }) => button(words, doing(run, after), look);
-  const moderating = mayModerate(context) ? sanctionButtons(stored, doing) : [];
+  const saying = () => broadcastButton({ to_user: stored.id }, sentence('broadcast.user', { name }), line);
+  const moderating = mayModerate(context) ? [saying(), ...sanctionButtons(stored, doing)] : [];
   if (!mayChange(context)) return moderating;
   return [
     ...moderating,

@@ -57,7 +57,7 @@ export function ask({ title, yes, danger = false }, ...children) {
     });
     document.body.append(dialog);
     dialog.showModal();
-    const field = form.querySelector('input:not([type="checkbox"])');
+    const field = form.querySelector('input:not([type="checkbox"]), textarea');
     if (field instanceof HTMLElement) field.focus();
     else no.focus();
   });

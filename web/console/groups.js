@@ -2,9 +2,11 @@
 
 import { el, fill } from '../shared/dom.js';
 import { call, withQuery } from './api.js';
+import { broadcastButton } from './broadcast.js';
 import { ask } from './dialog.js';
 import { list, searchable } from './list.js';
 import { action, amount, button, facts, goTo, load, named, notice, section, sentence } from './parts.js';
+import { mayModerate } from './sanctions.js';
 import { t } from './texts.js';
 
 /**
@@ -52,7 +54,8 @@ export function groups(main, { left }) {
  * @param {HTMLElement} main
  * @param {import('./main.js').Context} context
  */
-export function group(main, { left, rest, session }) {
+export function group(main, context) {
+  const { left, rest, session } = context;
   const path = `/v1/admin/groups/${encodeURIComponent(rest[0])}`;
   const may = session.scopes.includes('groups');
   const line = notice();
@@ -77,6 +80,9 @@ export function group(main, { left, rest, session }) {
             'div',
             { class: 'row actions' },
             el('a', { href: `#/talks/g:${found.id}` }, t('talk')),
+            mayModerate(context)
+              ? broadcastButton({ to_group: found.id }, sentence('broadcast.group', { group: found.name }), line)
+              : null,
             may
               ? button(
                   t('dissolve'),

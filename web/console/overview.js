@@ -1,9 +1,11 @@
 /** What runs where, how it is, and what happens at this moment. */
 
 import { el, fill } from '../shared/dom.js';
+import { broadcastButton } from './broadcast.js';
 import { chart } from './chart.js';
 import { KEPT, SECONDS, lately, refusals } from './history.js';
-import { amount, facts, section, state, table, when } from './parts.js';
+import { amount, facts, notice, section, state, table, when } from './parts.js';
+import { mayModerate } from './sanctions.js';
 import { t } from './texts.js';
 
 /** How long samples are kept. */
@@ -20,7 +22,9 @@ const aSecond = (value) => `${amount(value)}${t('chart.a-second')}`;
  * @param {HTMLElement} main
  * @param {import('./main.js').Context} context
  */
-export function overview(main, { watch, left }) {
+export function overview(main, context) {
+  const { watch, left } = context;
+  const line = notice();
   const charts = {
     sessions: chart(t('chart.sessions'), amount),
     logins: chart(t('chart.logins'), aSecond),
@@ -37,6 +41,7 @@ export function overview(main, { watch, left }) {
   fill(
     main,
     el('h1', { tabindex: -1 }, t('nav.overview')),
+    line.line,
     health,
     section(
       t('figures'),
@@ -45,6 +50,12 @@ export function overview(main, { watch, left }) {
       kinds,
     ),
     running,
+    mayModerate(context)
+      ? section(
+          t('broadcast.all'),
+          el('div', { class: 'row actions' }, broadcastButton({}, t('broadcast.everyone'), line)),
+        )
+      : null,
   );
   watch.listen(() => {
     const { status, figures, samples, failedSince } = watch.seen;

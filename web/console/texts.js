@@ -196,6 +196,14 @@ const TEXTS = {
   ],
   'delete-message.done': ['The message is deleted.', '消息已删除。'],
 
+  'broadcast': ['Say as the system', '以系统身份发言'],
+  'broadcast.all': ['Everyone', '所有人'],
+  'broadcast.send': ['Say it', '发送'],
+  'broadcast.user': ['Say to {name} as the system user:', '以系统用户身份对 {name} 说：'],
+  'broadcast.group': ['Say to all members of {group} as the system user:', '以系统用户身份对 {group} 的所有成员说：'],
+  'broadcast.everyone': ['Say to everyone as the system user:', '以系统用户身份对所有人说：'],
+  'broadcast.done': ['It is said.', '已发送。'],
+
   'resume': ['Let in again', '解封'],
   'resume.done': ['{name} may log in again.', '{name} 可以再次登录。'],
   'delete': ['Delete', '删除'],

@@ -14,6 +14,7 @@ from cim.route.http.admin_groups import AdminGroupsAPI
 from cim.route.http.api import V1
 from cim.route.http.api_keys import APIKeys
 from cim.route.http.audit import Auditing
+from cim.route.http.broadcasts import BroadcastsAPI
 from cim.route.http.conversations import ConversationsAPI
 from cim.route.http.export import ExportAPI
 from cim.route.http.removals import RemovalsAPI
@@ -30,6 +31,7 @@ from cim.web.serving import CallResource
 SERVED = (
     AdminAPI,
     AdminGroupsAPI,
+    BroadcastsAPI,
     ConversationsAPI,
     ExportAPI,
     RemovalsAPI,
