@@ -59,8 +59,11 @@ test('a mini-program talks, is offline, and sends later what it wrote, after it 
   const storage = new Map();
   const { wx, methods, network } = wxOf(system, storage);
   const { clock } = system;
+  const newId = () => `id-${system.next()}-wx`;
+  // By chance it would come back at once, now and then.
+  const random = () => 0.5;
   const open = () =>
-    createClient(wxPorts({ api: 'http://cim', wx, now: clock.now, later: clock.later, newId: () => `id-${system.next()}-wx` }));
+    createClient(wxPorts({ api: 'http://cim', wx, now: clock.now, later: clock.later, random, newId }));
   let client = open();
   /** @type {string[]} */
   const heard = [];
