@@ -11,3 +11,11 @@ class LongChaosTests(test_chaos.ChaosTests):
     timeout = 900
     seconds = 300
     faults = 75
+
+
+class WebhookTests(LongChaosTests):
+    """And a webhook's receiver, which fails now and then itself, gets all of it, in order."""
+
+    seconds = 60
+    faults = 15
+    options = ("--webhook",)
