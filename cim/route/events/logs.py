@@ -88,7 +88,7 @@ class LogSender(Service):
     def startService(self) -> None:
         """Begin."""
         super().startService()
-        self._loop.start(POLL_SECONDS * self._random())
+        self._loop.start()  # before anything is said: what was said before the first step is not sent
         self._looking.start(STATE_SECONDS * self._random())
 
     def stopService(self) -> Deferred[None]:

@@ -6,6 +6,7 @@ import json
 import random
 from itertools import pairwise
 
+from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -128,6 +129,13 @@ class LogTests(LogCase):
         self.assertEqual(self.receiver.texts(TALK), ["one", "two", "three"])
         self.assertEqual(self.receiver.texts(OTHER), ["x"])
         self.assertEqual(len(self.receiver.came), 4)
+
+    def test_all_that_is_said_from_its_first_start_on(self):
+        self.webhooks = (evolve(HOOK, name="new"),)
+        self.routes.append(self.route())
+        self.said("at once")
+        self.pass_by(3)
+        self.assertEqual(self.receiver.texts(), ["at once"] * 2)
 
     def test_soon_after_a_message_of_this_route(self):
         self.said("one")
