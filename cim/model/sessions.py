@@ -153,7 +153,7 @@ class Notice:
     :param sender_name: its name; empty where names are left out, and so is `group_name`
     :param group_name: that of the group; empty in a conversation of two people
     :param text: what it says; empty where texts are left out
-    :param badge: how many messages of others are unread in the 100 conversations in which something was said last
+    :param badge: how many messages of others are unread in the 1,000 conversations in which something was said last
     :param read: the user has read it elsewhere: what was shown goes
     :param at: when it was made, ms since 1970; repetitions have the same
     """

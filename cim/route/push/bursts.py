@@ -43,6 +43,8 @@ MOST_WAITING = 20_000
 MOST_SENDERS = 8
 #: How many conversations are looked at together.
 TOGETHER = 32
+#: The most pages of 100 conversations each, those that were active last first, whose unread messages a badge counts.
+MOST_PAGES = 10
 #: The most characters of a text that a notification has.
 MOST_TEXT = 300
 #: The device whose received marks never move: its heads are all conversations.
@@ -233,7 +235,6 @@ class Bursts(Service):
 
     async def _notice(self, user: int, conversation: str, said: Said, group: Group | None) -> Notice:
         body = native.parse_body(said.body)
-        page = await self._store.conversations.heads(user, _NO_DEVICE)
         return Notice(
             conversation,
             said.position,
@@ -241,18 +242,26 @@ class Bursts(Service):
             body.sender_name if self._names else "",
             group.name if self._names and group is not None else "",
             body.text[:MOST_TEXT] if self._texts else "",
-            sum(head.unread for head in page.heads),
+            await self._unread(user),
             at=self._store.clock.now(),
         )
+
+    async def _unread(self, user: int) -> int:
+        """Return how many messages a user has not read, in MOST_PAGES of its conversations."""
+        unread, after = 0, ""
+        for _ in range(MOST_PAGES):
+            page = await self._store.conversations.heads(user, _NO_DEVICE, after=after)
+            unread += sum(head.unread for head in page.heads)
+            after = page.more
+            if not after:
+                break
+        return unread
 
     async def _close(self, user: int, conversation: str) -> None:
         if not await self._store.pushes.close(user, conversation):
             return
         found: Mapping[int, Sequence[Registration]] = await self._store.pushes.registrations((user,))
         if registrations := found.get(user):
-            page = await self._store.conversations.heads(user, _NO_DEVICE)
-            notice = Notice(
-                conversation, badge=sum(head.unread for head in page.heads), read=True, at=self._store.clock.now()
-            )
+            notice = Notice(conversation, badge=await self._unread(user), read=True, at=self._store.clock.now())
             for registration in registrations:
                 self._pushers.push(registration, notice)

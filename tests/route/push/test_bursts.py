@@ -92,6 +92,17 @@ class NotifyingTests(PushCase):
         self.wait(1)
         self.assertEqual(self.service.notices(), [])
 
+    def test_a_badge_counts_all_talks_on_several_pages(self):
+        heads = self.store.conversations.heads
+        self.patch(self.store.conversations, "heads", lambda *which, **where: heads(*which, limit=1, **where))
+        self.subscribe(self.bob)
+        carol = self.user("carol")
+        for by, said in ((carol, "one"), (carol, "two"), (self.alice, "three")):
+            self.say(said, by=by)
+            self.clock.advance(0.01)
+        self.wait(6)
+        self.assertEqual({badge for _, _, badge in self.told()}, {3})
+
     def test_while_nothing_is_read_there_is_one_in_a_pause_and_the_last_one_is_told(self):
         self.subscribe(self.bob)
         self.say("one")
