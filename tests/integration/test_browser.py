@@ -320,7 +320,7 @@ class HostileTests(ChatCase):
     def test_a_reset_link_of_a_stranger_logs_nobody_out(self):
         alice = self.chat("alice")
         for open_link in (
-            lambda: alice.run("location.hash = '#reset=1-code'"),
+            lambda: alice.run("location.hash = '#code=1-code'"),
             lambda: (alice.open("about:blank"), alice.open(f"{self.page}#reset=1-code")),
         ):
             open_link()

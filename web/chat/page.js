@@ -17,7 +17,7 @@ const loadChat = () => import('./chat.js');
  * @returns {string} '' if there is none
  */
 export function takeResetCode() {
-  const found = /^#reset=(.+)$/.exec(location.hash);
+  const found = /^#(?:code|reset)=(.+)$/.exec(location.hash);
   if (!found) return '';
   history.replaceState(null, '', location.pathname);
   try {
