@@ -8,6 +8,7 @@ refuses what says "spam", and masks "damn". For more than a few people put a rea
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -77,8 +78,9 @@ def main(port: str, path: str) -> None:
     with open(path, encoding="ascii") as file:
         Hook.secret = base64.b64decode(file.read().strip().removeprefix("whsec_"))
     server = ThreadingHTTPServer(("127.0.0.1", int(port)), Hook)
-    say(f"before_hook: answering at http://127.0.0.1:{server.server_port}")
-    server.serve_forever()
+    with contextlib.suppress(KeyboardInterrupt):
+        say(f"before_hook: answering at http://127.0.0.1:{server.server_port}")
+        server.serve_forever()
 
 
 if __name__ == "__main__":

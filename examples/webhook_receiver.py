@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -107,7 +108,7 @@ def main(*argv: str) -> None:
     parser.add_argument("--port", type=int, default=8099, help="where to listen on 127.0.0.1; 0 for any free port")
     options = parser.parse_args(argv)
     Receiver.secrets = [read_secret(path) for path in options.secret_file]
-    with ThreadingHTTPServer(("127.0.0.1", options.port), Receiver) as server:
+    with ThreadingHTTPServer(("127.0.0.1", options.port), Receiver) as server, contextlib.suppress(KeyboardInterrupt):
         sys.stderr.write(f"listening at http://127.0.0.1:{server.server_port}/\n")
         sys.stderr.flush()
         server.serve_forever()
