@@ -64,8 +64,8 @@ class PushesAPI:
         """
         pusher = self._pushers.get(kind)
         if pusher is None:
-            known = ", ".join(sorted(self._pushers)) or "nothing"
-            raise InvalidField("kind", f"is not configured here: {known} is")
+            known = ", ".join(sorted(self._pushers)) or "none"
+            raise InvalidField("kind", f"is not one of those that are configured here: {known}")
         assert caller.proven is not None
         if UserScope.READ not in caller.proven.scopes:
             raise Forbidden(f"this token may not do that: it lacks the scope `{UserScope.READ}`")
