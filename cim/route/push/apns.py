@@ -35,8 +35,6 @@ CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 15.0
 TTL_SECONDS = 24 * 3600
 #: What apps call the words for a message whose text is left out.
 NEW_MESSAGE = "NEW_MESSAGE"
-#: Reasons that say that a device's token is none any more.
-_GONE = frozenset({"BadDeviceToken", "DeviceTokenNotForTopic", "Unregistered", "ExpiredToken"})
 _TOKEN = re.compile(r"[0-9A-Fa-f]{64,200}")
 
 
@@ -143,7 +141,8 @@ class APNs:
             reason = json.loads(body)["reason"]
         except (ValueError, TypeError, KeyError, RecursionError):
             reason = ""
-        if status == 410 or reason in _GONE:
+        # Not for BadDeviceToken or DeviceTokenNotForTopic: a wrong --apns-host or app would have all devices forgotten.
+        if status == 410:
             return Pushed.GONE
         if reason == "ExpiredProviderToken":
             self._until = 0.0

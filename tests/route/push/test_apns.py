@@ -173,9 +173,10 @@ class APNsTests(APNsCase):
         self.push()
         for status, reason, outcome in (
             (410, "Unregistered", Pushed.GONE),
+            (410, "ExpiredToken", Pushed.GONE),
             (410, "", Pushed.GONE),
-            (400, "BadDeviceToken", Pushed.GONE),
-            (400, "DeviceTokenNotForTopic", Pushed.GONE),
+            (400, "BadDeviceToken", Pushed.REFUSED),
+            (400, "DeviceTokenNotForTopic", Pushed.REFUSED),
             (400, "BadTopic", Pushed.REFUSED),
             (403, "InvalidProviderToken", Pushed.REFUSED),
             (403, "ExpiredProviderToken", Pushed.LATER),
