@@ -34,7 +34,8 @@ TOLERANCE, MAX_BODY = 300, 1 << 20
 #: What customers may not say, how often they may try it, and for how many seconds they are muted then.
 ADVERTISING, TRIES, MUTED = re.compile(r"https?://", re.IGNORECASE), 3, 3600
 #: For how long a browser is notified whose page does not register it again, in seconds.
-NOTIFIED = 7 * 86_400
+DAY = 86_400
+NOTIFIED = 7 * DAY
 
 
 class Refused(Exception):
@@ -74,6 +75,8 @@ class Shop:
         # What came already; a real shop keeps this in its database, in the transaction that handles an event.
         self.seen: set[str] = set()
         self.lock = threading.Lock()
+        # When a customer's browser was registered last.
+        self.notified: dict[tuple[int, str], float] = {}
         self.account = self.user("shop", "The shop")
 
     def user(self, id: str, name: str) -> int:
@@ -95,9 +98,14 @@ class Shop:
     def device(self, said: Any) -> Any:
         """Have a browser notified of what is said while the customer is away: it has given us its subscription."""
         user = self.user(f"customer-{said['customer']}", str(said["customer"]))
-        keys = said["subscription"]["keys"]
-        web = {"kind": "webpush", "address": said["subscription"]["endpoint"], "keys": keys, "device": "web"}
-        return self.cim.call("PUT", "/v1/pushes", web, self.token(user, NOTIFIED, "account", "read"))
+        keys, address = said["subscription"]["keys"], said["subscription"]["endpoint"]
+        now = datetime.now(UTC).timestamp()
+        if now - self.notified.get((user, address), 0) < DAY:
+            return None  # pages ask at each start
+        web = {"kind": "webpush", "address": address, "keys": keys, "device": "web"}
+        made = self.cim.call("PUT", "/v1/pushes", web, self.token(user, NOTIFIED, "account", "read"))
+        self.notified[user, address] = now
+        return made
 
     def say(self, user: int, id: str, text: str) -> None:
         """Tell a customer something, once, however often this is done for the same `id`."""
