@@ -130,7 +130,7 @@ class RegisteringTests(PushCase):
             self.assertEqual(problem.get("field"), field, problem)
             return problem["detail"]
 
-        self.assertIn("webpush is", refused("kind", kind="fcm"))
+        self.assertIn("are configured here: webpush", refused("kind", kind="fcm"))
         refused("device", device=None)
         refused("device", device="guest")
         keys = Browser().keys
@@ -179,5 +179,5 @@ class UnconfiguredTests(PushCase):
         problem = self.problem(
             "PUT", "/v1/pushes", Browser().body(device="x"), **self.by(bob), status=400, code="invalid"
         )
-        self.assertIn("nothing is", problem["detail"])
+        self.assertIn("are configured here: none", problem["detail"])
         self.assertEqual(self.ok("GET", "/v1/pushes", **self.by(bob)), {"pushes": []})
