@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -205,7 +206,7 @@ def main(*argv: str) -> None:
     options = parser.parse_args(argv)
     key, secret = Path(options.key_file).read_text().split()[-1], Path(options.secret_file).read_text().strip()
     Door.shop = Shop(Cim(options.route, key), base64.b64decode(secret.removeprefix("whsec_"), validate=True))
-    with ThreadingHTTPServer(("127.0.0.1", options.port), Door) as server:
+    with ThreadingHTTPServer(("127.0.0.1", options.port), Door) as server, contextlib.suppress(KeyboardInterrupt):
         sys.stderr.write(f"the shop is open at http://127.0.0.1:{server.server_port}/\n")
         sys.stderr.flush()
         server.serve_forever()

@@ -105,6 +105,11 @@ class ShopTests(SuiteCase):
             await deferLater(self.reactor, 0.05)
         self.fail("is never muted")
 
+    async def test_ctrl_c(self):
+        self.shop.signal("INT")
+        self.assertEqual(await self.shop.wait_for_exit(), 0)
+        self.assertEqual(len(self.shop.lines), 1)
+
     async def test_browsers_to_notify_and_whoever_is_not_cim(self):
         login = await self.post("/login", {"customer": "7", "name": "Mary"})
         point = ec.generate_private_key(ec.SECP256R1()).public_key()
