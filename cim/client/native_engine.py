@@ -231,7 +231,10 @@ class NativeEngine:
                 self._doubt_ends = self._world.reactor.seconds() + DOUBT_SECONDS
         if self._me is not None and login.user.id != self._me.id:
             self._api.token = ""
-            raise Unauthorized(f"the token is of another user than what is kept here, which is {self._me.id}'s")
+            raise Unauthorized(
+                f"the token is of another user than what is kept here, which is {self._me.id}'s; "
+                "if all accounts were deleted there, delete what is kept here, too"
+            )
         self._identified(login.user)
         self._journal.set_fact("token", login.token)
         if self._baseline is None:
