@@ -12,6 +12,7 @@ from cim.admin.naming import GroupCommand, shown
 from cim.admin.printing import Column, Printing, when
 from cim.client.v1 import V1Calls, nothing
 from cim.daemon.config import positive_int
+from cim.errors import date_of
 
 _BANS = (
     Column("NAME", lambda row: row["user"]["name"]),
@@ -50,7 +51,7 @@ class Set(GroupCommand):
 
 
 def _until(said: Any) -> str:
-    return f"until {when(said['muted'])}" if said["muted"] else "until somebody ends it"
+    return f"until {date_of(said['muted'])}" if said["muted"] else "until somebody ends it"
 
 
 class MuteAll(GroupCommand):

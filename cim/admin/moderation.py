@@ -13,7 +13,7 @@ from cim.admin.naming import YES, UserCommand, confirm, group_of, id_of, shown
 from cim.admin.printing import Column, Printing, when
 from cim.client.v1 import V1Calls, nothing
 from cim.daemon.config import positive_int
-from cim.errors import InvalidField
+from cim.errors import InvalidField, date_of
 from cim.wire import conversations, positions
 
 #: The items of a page of a list.
@@ -37,7 +37,7 @@ class _Sanction(UserCommand):
         """Do it."""
         body = {"reason": self["reason"], **({"seconds": self["minutes"] * 60} if self["minutes"] else {})}
         made = await v1.ask("PUT", f"admin/users/{user['id']}/{self.what}", dict, body)
-        until = f"until {when(made['until'])}" if made["until"] else "for good"
+        until = f"until {date_of(made['until'])}" if made["until"] else "for good"
         printing.one({**user, **made}, "")
         printing.note(f"{shown(user)} is {self.done} {until}")
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from twisted.python.usage import UsageError
 
+from cim.errors import date_of
 from tests.admin.test_commands import CommandCase
+from tests.route.http.api_case import KEY
 
 
 class ModerationTests(CommandCase):
@@ -25,7 +27,9 @@ class ModerationTests(CommandCase):
         alice = self.account("alice")
         self.assertEqual(self.failing("ban", "alice"), f"ban alice ({alice.id})? Say so with --yes")
         _, told = self.run_command("ban", "alice", "--minutes", "60", "--reason", "spam", "--yes")
-        self.assertRegex(told, rf"^alice \({alice.id}\) is banned until 20\d\d-.* UTC\n$")
+        [listed] = self.ok("GET", "/v1/admin/users?prefix=alice", key=KEY)["users"]
+        # As she is told it herself.
+        self.assertEqual(told, f"alice ({alice.id}) is banned until {date_of(listed['ban']['until'])}\n")
         self.assertRegex(self.run_command("users", "list")[0], rf"(?m)^alice +{alice.id}  banned *$")
         _, told = self.run_command("unban", "alice")
         self.assertEqual(told, f"alice ({alice.id}) may log in again\n")
