@@ -158,7 +158,9 @@ class FetchedKeys:
             self._keys = keys_in_set(await self._fetch(self._issuer.url), self._issuer.algorithms)
         except (CIMError, BadKeys) as error:
             said = error.message if isinstance(error, CIMError) else f"it {error}"
-            self._trouble = f"the keys of {self._issuer.issuer} at {self._issuer.url} cannot be used: {said}"
+            # Its query may hold a secret, and everybody reads /health.
+            url = self._issuer.url.partition("?")[0]
+            self._trouble = f"the keys of {self._issuer.issuer} at {url} cannot be used: {said}"
             self._log.error("{trouble}", trouble=self._trouble)
             return
         self._fetched = self._clock.seconds()

@@ -19,7 +19,7 @@ from cim.route.issuers.key_sources import FRESH_SECONDS, PAUSE_SECONDS, STALE_SE
 from tests.harness.spawning import private_file
 from tests.issuers.signing import AUDIENCE, ISSUER, NOW, SECRET, claims, jwk, jwks, pem, private_key, signed
 
-URL = "https://id.example.com/jwks.json"
+URL = "https://id.example.com/jwks.json?key=secret"
 OTHER = "https://other.example"
 
 
@@ -137,7 +137,9 @@ class FetchedTests(IssuersCase):
             error = self.failureResultOf(checking, Unavailable).value
             # Whoever logs in is told nothing about the inside.
             self.assertNotIn("10.0.0.1", error.message)
-            self.assertIn("cannot be used", self.found.facts()["jwt_issuers"])
+            told = self.found.facts()["jwt_issuers"]
+            self.assertIn("https://id.example.com/jwks.json cannot be used", told)
+            self.assertNotIn("secret", told)
             # At once again: it is not asked.
             before = len(self.fetches)
             self.failureResultOf(self.checked(self.found), Unavailable)
