@@ -225,12 +225,13 @@ class Sanctioned(Forbidden):
     said = "{for_long} by {by}"
 
     @classmethod
-    def of(cls, sanction: Sanction, by: str = "an operator") -> Self:
+    def of(cls, sanction: Sanction, by: str = "an operator", endless: str = "for good") -> Self:
         """Return the error that tells a user of a sanction.
 
         :param by: who made it
+        :param endless: for how long one is that does not end by itself
         """
-        for_long = f"until {date_of(sanction.until)}" if sanction.until else "for good"
+        for_long = f"until {date_of(sanction.until)}" if sanction.until else endless
         why = f": {sanction.reason}" if sanction.reason else ""
         error = cls(cls.said.format(for_long=for_long, by=by) + why)
         error.until, error.reason = sanction.until, sanction.reason

@@ -68,7 +68,7 @@ def muted_by(until: int, by: str, reason: str = "") -> Muted:
     :param until: ms since 1970; 0 for ever
     :param by: a key of `_BY`
     """
-    return Muted.of(Sanction(until, reason), _BY[by])
+    return Muted.of(Sanction(until, reason), _BY[by], "for good" if by == "operator" else "until somebody ends it,")
 
 
 def refused(line: str) -> CIMError:

@@ -72,6 +72,7 @@ class GroupModerationContract(Conversing):
         results = await self.conversations.append([first, second])
         self.assertEqual([type(result) for result in results], [Muted, Muted])
         self.assertEqual([result.until for result in results], [0, 0])
+        self.assertEqual(str(results[0]), "you are muted until somebody ends it, by the admins of this group")
         self.assertEqual(await end_of(self.store, self.conversation), "")
         # Nothing of it was remembered: later it is no repetition.
         await self.groups.mute(id, ALICE, CAROL, None)

@@ -67,7 +67,7 @@ class MuteTests(ModerationCase):
         self.cluster.turn()
         failures = phone.take("failure")
         self.assertEqual([one.code for one in failures], ["muted"] * 3)
-        self.assertIn("for good", failures[0].message)
+        self.assertIn("until somebody ends it", failures[0].message)
         self.assertEqual([one.client_id for one in phone.take("accepted")], ["native-recall"])
         self.assertEqual(self.texts(self.alice), ["", ""])
 
