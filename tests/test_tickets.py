@@ -60,6 +60,12 @@ class TicketTests(SynchronousTestCase):
         self.refused(jwt.encode(told, "k" * 64, algorithm="HS512"))
         self.refused(jwt.encode(told, None, algorithm="none"))
 
+    def test_those_of_earlier_releases_and_for_them(self):
+        claims = {"sub": "7", "name": "爱丽丝", "exp": 9, "jti": "1", "scp": ["read"]}
+        self.assertEqual(verify(KEY, jwt.encode(claims, KEY, algorithm="HS256"), 8), claims)
+        ours = jwt.decode(sign(KEY, claims), KEY, algorithms=["HS256"], options={"verify_exp": False})
+        self.assertEqual(ours, claims)
+
     def test_garbage(self):
         for text in ("", ".", "..", "a.b.c", "\x00", "ü.ü.ü", "\ud800", "a" * 5000, _part([[]] * 3) + ".a.b"):
             self.refused(text)
