@@ -18,12 +18,13 @@ from twisted.python.usage import UsageError
 
 import cim
 from cim.daemon.announcing import Announcing, Caution, Stopping, advertised
-from cim.daemon.clock import monotonic_reactor, time_of_day
+from cim.daemon.clock import time_of_day
 from cim.daemon.config import read_secret_file
 from cim.daemon.metrics import CountingErrors, Metrics
 from cim.daemon.otlp import TraceOptions, traced_by
 from cim.daemon.ports import Ports
 from cim.daemon.proxies import ProxiesOptions, addresses_of
+from cim.daemon.reactor import daemon_reactor
 from cim.daemon.root import DaemonRoot
 from cim.daemon.runtime import Exit, command, one_line_errors
 from cim.daemon.skew import ClockSkews
@@ -422,7 +423,7 @@ def _password(options: Any, name: str) -> str | None:
 @one_line_errors
 def makeService(options: Options, reactor: Any = None) -> IService:
     """Return the route as a service; nothing happens until it is started."""
-    reactor = reactor or monotonic_reactor()
+    reactor = reactor or daemon_reactor()
     metrics = Metrics("route", cim.__version__)
     exit = Exit(reactor)
     root = DaemonRoot(options, "route", reactor, exit)

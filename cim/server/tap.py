@@ -14,13 +14,14 @@ from twisted.python.usage import UsageError
 
 import cim
 from cim.daemon.announcing import Announcing, Caution, Stopping, advertised
-from cim.daemon.clock import monotonic_reactor, time_of_day
+from cim.daemon.clock import time_of_day
 from cim.daemon.config import positive_int
 from cim.daemon.endpoints import is_loopback_host
 from cim.daemon.metrics import CountingErrors, Metrics
 from cim.daemon.otlp import TraceOptions, traced_by
 from cim.daemon.ports import Ports
 from cim.daemon.proxies import ProxiesOptions, addresses_of
+from cim.daemon.reactor import daemon_reactor
 from cim.daemon.root import DaemonRoot
 from cim.daemon.runtime import Exit, one_line_errors
 from cim.daemon.skew import ClockSkews
@@ -137,7 +138,7 @@ def add_server(root: DaemonRoot, server: Server, links: IService, options: Any, 
 @one_line_errors
 def makeService(options: Options, reactor: Any = None) -> IService:
     """Return the server as a service; nothing happens before it is started."""
-    reactor = reactor or monotonic_reactor()
+    reactor = reactor or daemon_reactor()
     metrics = Metrics("server", cim.__version__)
     root = DaemonRoot(options, "server", reactor, Exit(reactor))
     root.add(CountingErrors(metrics, globalLogPublisher))

@@ -23,7 +23,7 @@ from twisted.python.usage import UsageError
 import cim
 from cim.daemon.announcing import Stopping, advertised, port_of
 from cim.daemon.certificates import BadCertificates
-from cim.daemon.clock import monotonic_reactor, time_of_day
+from cim.daemon.clock import time_of_day
 from cim.daemon.config import positive_int
 from cim.daemon.data_folder import DataFolder
 from cim.daemon.endpoints import Endpoint, is_loopback_host
@@ -32,6 +32,7 @@ from cim.daemon.otlp import TraceOptions, traced_by
 from cim.daemon.own_certificate import ensure_certificate
 from cim.daemon.ports import Ports
 from cim.daemon.proxies import ProxiesOptions, addresses_of
+from cim.daemon.reactor import daemon_reactor
 from cim.daemon.root import DaemonRoot
 from cim.daemon.runtime import Exit, one_line_errors
 from cim.errors import InvalidField
@@ -255,7 +256,7 @@ def _inviting(options: Options, route: str, pins: Sequence[str]) -> str:
 @one_line_errors
 def makeService(options: Options, reactor: Any = None) -> IService:
     """Return the suite as a service; only its data directory and the secret in it are made before it is started."""
-    reactor = reactor or monotonic_reactor()
+    reactor = reactor or daemon_reactor()
     metrics = Metrics("suite", cim.__version__)
     root = DaemonRoot(options, "suite", reactor, Exit(reactor))
     root.add(CountingErrors(metrics, globalLogPublisher))
