@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from errno import EWOULDBLOCK
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint, serverFromString, wrapServerTLS
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.tcp import Port, Server
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 from zope.interface import implementer
@@ -26,6 +29,9 @@ from cim.daemon.proxy_header import ProxyHeaderEndpoint
 from cim.errors import CIMError
 from cim.model import Health
 from cim.plain import quoted
+
+#: How many bytes of a connection are read at once.
+READ_BYTES = 65536
 
 
 class Ports:
@@ -171,6 +177,30 @@ class _OptionalTLS:
         return self._below.listen(OptionalTLS(factory, self._certificates, self._clock))
 
 
+class _Reading(Server):
+    """A connection that is read READ_BYTES at a time, however many may wait to be written to it.
+
+    Twisted has one number for both and makes room for so many with each read, which takes longer than the read.
+    """
+
+    def doRead(self) -> Any:
+        """See IReadDescriptor."""
+        try:
+            data = self.socket.recv(READ_BYTES)
+        except OSError as error:
+            return None if error.errno == EWOULDBLOCK else CONNECTION_LOST
+        if not data:
+            return CONNECTION_DONE
+        self.protocol.dataReceived(data)
+        return None
+
+
+def _with_reading(port: IListeningPort) -> IListeningPort:
+    if isinstance(port, Port):
+        port.transport = _Reading
+    return port
+
+
 class _Listening(Service):
     """Listens while it runs.
 
@@ -190,7 +220,7 @@ class _Listening(Service):
         """
         super().privilegedStartService()
         failures: list[Failure] = []
-        self._port = self._endpoint.listen(self._factory).addErrback(failures.append)
+        self._port = self._endpoint.listen(self._factory).addCallbacks(_with_reading, failures.append)
         for failure in failures:
             failure.trap(CannotListenError)
             error = getattr(failure.value, "socketError", None)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import CannotListenError
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.tcp import Port
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -17,7 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cim.daemon.certificates import LOOK_SECONDS
 from cim.daemon.optional_tls import OptionalTLS
-from cim.daemon.ports import Ports
+from cim.daemon.ports import READ_BYTES, Ports
 from cim.errors import CIMError
 from cim.model import Health
 from tests.harness.certificates import certified, put
@@ -165,6 +168,43 @@ class EndpointTests(PortsCase):
         self.successResultOf(service.stopService())
         service.startService()
         self.assertEqual(len(self.reactor.tcpServers), 2)
+
+
+class ReadingTests(PortsCase):
+    """What is read of a connection at once, of one that may have much waiting to be written."""
+
+    def setUp(self):
+        super().setUp()
+        made = []
+
+        def listen(*what, **named):
+            made.append(Port(*what, **named, reactor=self.reactor))
+            return made[0]
+
+        self.reactor.listenTCP = listen
+        self.ports.listening("listen", "tcp:1", self.factory).startService()
+        ours, self.theirs = socket.socketpair()
+        self.addCleanup(self.theirs.close)
+        self.addCleanup(ours.close)
+        ours.setblocking(False)
+        self.read = Noting()
+        self.transport = made[0].transport(ours, self.read, ("127.0.0.1", 1), made[0], 1, self.reactor)
+        self.transport.bufferSize = 1 << 20
+        self.read.makeConnection(self.transport)
+
+    def test_no_more_than_is_made_room_for(self):
+        self.theirs.send(b"x" * (READ_BYTES + 10))
+        self.assertIsNone(self.transport.doRead())
+        self.assertEqual(len(self.read.data), READ_BYTES)
+        self.assertIsNone(self.transport.doRead())
+        self.assertEqual(len(self.read.data), READ_BYTES + 10)
+        self.assertIsNone(self.transport.doRead())
+
+    def test_the_end(self):
+        self.theirs.close()
+        self.assertIs(self.transport.doRead(), CONNECTION_DONE)
+        self.transport.socket.close()
+        self.assertIs(self.transport.doRead(), CONNECTION_LOST)
 
 
 class HealthTests(PortsCase):
