@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from attrs import field, frozen
 
@@ -125,8 +126,7 @@ class Following:
     conversations: Mapping[str, int]
 
 
-@frozen
-class Entry:
+class Entry(NamedTuple):
     """A message as it is read; `body` is blanked if the message was recalled."""
 
     position: str
@@ -136,18 +136,29 @@ class Entry:
 
 @frozen
 class Page:
-    """A page of a conversation, oldest message first.
+    """A page of a conversation, oldest message first; in columns, because most pages are only passed on.
 
+    :param before: the position that the first message names as the one before it; the others name the one before them
+        here, for what was left out does not exist for the reader
+    :param positions: of its messages
+    :param bodies: of its messages, as they are read
     :param upto: the position up to which the reader holds everything once it has the entries
     :param more: whether there is more in the direction that was asked for
     :param reset: the reader must treat everything up to `upto` as held although it did not get all of it: messages
         were trimmed, the user joined later, or the store lost the tail that the reader's own position is in
     """
 
-    entries: tuple[Entry, ...]
+    before: str
+    positions: Sequence[str]
+    bodies: Sequence[bytes]
     upto: str
     more: bool
     reset: bool = False
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Its messages."""
+        return tuple(map(Entry, self.positions, (self.before, *self.positions), self.bodies))
 
 
 @frozen

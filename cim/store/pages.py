@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
-from attrs import frozen
+from attrs import define, field
 
 from cim.errors import (
     AccountMismatch,
@@ -21,7 +21,7 @@ from cim.errors import (
     Refused,
     Undecided,
 )
-from cim.model import Entry, Page, Retention, Sanction
+from cim.model import Page, Retention, Sanction
 from cim.store.bounds import no_room
 from cim.wire import conversations, native, positions
 from cim.wire.cim_pb2 import EDIT
@@ -86,31 +86,35 @@ def refused(line: str) -> CIMError:
     return no_room(word, int(rest)) if rest else REFUSALS[word]()
 
 
-@frozen
+@define
 class Found:
-    """A stored message.
+    """Stored messages, oldest first.
+
+    :param before: the position before the first one
+    :param revised: which of them are read otherwise than they are stored: whether they must still be blanked, and the
+        body of their last edit, or of their recall by an operator
+    """
+
+    before: str
+    positions: list[str]
+    bodies: list[bytes]
+    revised: dict[int, tuple[bool, bytes | None]] = field(factory=dict)
+
+
+def readable(body: bytes, recalled: bool = False, edit: bytes | None = None) -> bytes | None:
+    """Return the body of a message as readers get it, or None if it cannot be decoded.
 
     :param recalled: whether it must still be blanked
     :param edit: the body of its last edit, or of its recall by an operator
     """
-
-    position: str
-    previous: str
-    body: bytes
-    recalled: bool = False
-    edit: bytes | None = None
-
-
-def readable(found: Found) -> Entry | None:
-    """Return a message as readers get it, or None if it cannot be decoded."""
     try:
-        if found.recalled:
-            by_operator = found.edit is not None and native.parse_body(found.edit).by_operator
-            return Entry(found.position, found.previous, native.blank(found.body, by_operator=by_operator))
-        if found.edit is not None:
-            return Entry(found.position, found.previous, native.edited(found.body, found.edit))
-        native.parse_body(found.body)
-        return Entry(found.position, found.previous, found.body)
+        if recalled:
+            by_operator = edit is not None and native.parse_body(edit).by_operator
+            return native.blank(body, by_operator=by_operator)
+        if edit is not None:
+            return native.edited(body, edit)
+        native.parse_body(body)
+        return body
     except BadFrame:
         return None
 
@@ -123,13 +127,8 @@ def without_edit(body: bytes) -> bytes:
         return body
 
 
-def _visible(entry: Entry, floor: positions.Position) -> bool:
-    """Return whether a message says nothing about one that is at or before a floor."""
-    return floor == positions.ZERO or not (ref := native.parse_body(entry.body).ref) or positions.parse(ref) > floor
-
-
 def page_after(
-    after: str, floor: str, last: str, upto: str, more: bool, expired: bool, found: Iterable[Found]
+    after: str, floor: str, last: str, upto: str, more: bool, expired: bool, found: Found
 ) -> tuple[Page, int]:
     """Return the messages that follow `after`, and how many could not be decoded.
 
@@ -139,40 +138,40 @@ def page_after(
     :param expired: whether any message on the way was left out because of its age
     """
     if positions.parse(after) > positions.parse(last):
-        return Page((), last, False, reset=True), 0
+        return Page("", (), (), last, False, reset=True), 0
     bottom = positions.parse(floor)
     late = bottom > positions.parse(after)
     start = floor if late else after
-    entries: list[Entry] = []
-    reset = late or expired
-    first = True
-    strange = 0
-    for one in found:
-        if first and positions.parse(one.previous) > positions.parse(start):
-            reset = True
-        first = False
-        entry = readable(one)
-        strange += entry is None
-        if entry is not None and _visible(entry, bottom):
-            # Messages that were skipped do not exist for the reader.
-            before = entries[-1].position if entries else entry.previous if reset else start
-            entries.append(Entry(entry.position, before, entry.body))
-    if first and positions.parse(last) > positions.parse(start):
-        reset = True
-    return Page(tuple(entries), upto, more, reset), strange
+    reset = late or expired or positions.parse(found.before if found.positions else last) > positions.parse(start)
+    before, places, bodies, strange = _read(found, bottom)
+    return Page(before if reset else start, places, bodies, upto, more, reset), strange
 
 
-def page_before(more: bool, floor: str, found: Sequence[Found]) -> tuple[Page, int]:
-    """Return the messages before a position, given them newest first, and how many could not be decoded."""
-    bottom = positions.parse(floor)
-    decoded = [entry for one in found if (entry := readable(one)) is not None]
-    entries = [entry for entry in reversed(decoded) if _visible(entry, bottom)]
-    chained = [
-        Entry(entry.position, entries[at - 1].position if at else entry.previous, entry.body)
-        for at, entry in enumerate(entries)
-    ]
-    upto = chained[-1].position if chained else found[-1].position if more and found else ""
-    return Page(tuple(chained), upto, more), len(found) - len(decoded)
+def page_before(more: bool, floor: str, found: Found) -> tuple[Page, int]:
+    """Return the messages before a position, and how many could not be decoded."""
+    before, places, bodies, strange = _read(found, positions.parse(floor))
+    upto = places[-1] if places else found.positions[0] if more and found.positions else ""
+    return Page(before, places, bodies, upto, more), strange
+
+
+def _read(found: Found, floor: positions.Position) -> tuple[str, Sequence[str], Sequence[bytes], int]:
+    """Return what readers get of messages, as `Page` has it, and how many could not be decoded.
+
+    What says something about a message that is at or before `floor` is left out.
+    """
+    bodies = found.bodies
+    if floor == positions.ZERO and not found.revised and native.are_bodies(bodies):
+        return found.before, found.positions, bodies, 0
+    places = found.positions
+    read = [readable(body, *found.revised.get(at, ())) for at, body in enumerate(bodies)]
+    kept = [(at, body) for at, body in enumerate(read) if body is not None and _visible(body, floor)]
+    before = places[kept[0][0] - 1] if kept and kept[0][0] else found.before
+    return before, [places[at] for at, _ in kept], [body for _, body in kept], read.count(None)
+
+
+def _visible(body: bytes, floor: positions.Position) -> bool:
+    """Return whether a message says nothing about one that is at or before a floor."""
+    return floor == positions.ZERO or not (ref := native.parse_body(body).ref) or positions.parse(ref) > floor
 
 
 def cursor_of(after: str) -> int:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import struct
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -246,6 +247,16 @@ def parse_body(body: bytes) -> Deliver:
         raise BadFrame("a stored message cannot be decoded")
 
 
+def are_bodies(bodies: Sequence[bytes]) -> bool:
+    """Return whether all are bodies: parsed together, which takes a tenth of the time."""
+    try:
+        # Each as a packet to deliver, of which protobuf makes one packet.
+        Packet.FromString(b"".join([_DELIVER_TAG + packed.varint(len(body)) + body for body in bodies]))
+    except (DecodeError, UnicodeDecodeError):
+        return False
+    return True
+
+
 def blank(body: bytes, *, by_operator: bool = False) -> bytes:
     """Return the body that a message has once it is recalled: its content is removed, everything else remains.
 
@@ -317,6 +328,16 @@ def deliver_packet(body: bytes, conversation: str, position: str, previous: str)
     if previous:
         place += f"\x1a{chr(len(previous))}{previous}"
     return _DELIVER_TAG + encode_varint(len(body) + len(place)) + body + place.encode()
+
+
+def deliver_packets(conversation: str, before: str, places: Sequence[str], bodies: Sequence[bytes]) -> list[bytes]:
+    """Return the packets that deliver stored messages, each of which names the one before it.
+
+    :param before: the position that the first one names
+    :param places: their positions
+    :param bodies: as stored
+    """
+    return list(map(deliver_packet, bodies, repeat(conversation), places, (before, *places)))
 
 
 def synced_packet(conversation: str, after: str, upto: str, more: bool, reset: bool = False) -> bytes:

@@ -261,6 +261,22 @@ class BodyTests(SynchronousTestCase):
             self.assertRaises(ecim.BadFrame, native.parse_body, garbage)
             self.assertRaises((DecodeError, ValueError), Deliver.FromString, garbage)
 
+    def test_bodies_are_checked_together_as_each_is_alone(self):
+        body = native.body_of(send(text="x" * 300), 5, "lisi", 77)
+        recall = native.body_of(send(kind=RECALL, text="", ref="1-1"), 5, "lisi", 78)
+        self.assertTrue(native.are_bodies([]))
+        self.assertTrue(native.are_bodies([body, b"", recall, body]))
+        # The second lacks its last bytes, which the ones behind it could stand for.
+        for garbage in (b"\xff", b"\x42\x02\xff\xfe", body[:-2], b"\x22\x05a"):
+            self.assertFalse(native.are_bodies([body, garbage, body, body]))
+
+    def test_messages_that_follow_one_another(self):
+        bodies = [native.body_of(send(text=text), 5, "lisi", 77) for text in "abc"]
+        packets = native.deliver_packets("p:2:5", "", ["5-1", "5-2", "6-7"], bodies)
+        delivers = [Packet.FromString(packet).deliver for packet in packets]
+        self.assertEqual([one.previous for one in delivers], ["", "5-1", "5-2"])
+        self.assertEqual([(one.position, one.text) for one in delivers], [("5-1", "a"), ("5-2", "b"), ("6-7", "c")])
+
 
 class GuestTextTests(SynchronousTestCase):
     def shown(self, new=False, **fields):

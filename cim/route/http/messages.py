@@ -289,10 +289,10 @@ class MessagesAPI:
         async with self._lists.turn(user) as counts:
             without = (NO_MEMBERS if revisions else NO_REVISIONS) - (NO_MEMBERS if members else frozenset())
             page = await self._reading.page(user, conversation, after, before, limit, without=without, size_of=_size)
-            counts(len(page.entries))
+            counts(len(page.positions))
         more = page.upto
         if before:
-            more = page.entries[0].position if page.entries else ""
+            more = page.positions[0] if page.positions else ""
         return {
             "messages": [shown for entry in page.entries if (shown := message_shown(entry, self._metrics)) is not None],
             "upto": page.upto,
@@ -319,10 +319,10 @@ class MessagesAPI:
         await self._receipts.read(caller.account.id, conversation, position)
 
 
-def _size(entry: Entry) -> int:
+def _size(body: bytes) -> int:
     """Return about how many bytes of JSON a message takes: a control character takes six."""
     try:
-        said = native.parse_body(entry.body)
+        said = native.parse_body(body)
     except BadFrame:
         return 0
     changes = sum(len(encode(one.text)) + 96 for one in said.changes)

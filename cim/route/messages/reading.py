@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import evolve
@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from cim.cache import Cache
 from cim.errors import Forbidden, InvalidField
 from cim.interfaces import IConversations, IGroups
-from cim.model import GUEST, Entry, HeadsPage, Member, Page
+from cim.model import GUEST, HeadsPage, Member, Page
 from cim.route.messages.inviting import Inviting
 from cim.wire import conversations, native, positions
 from cim.wire.cim_pb2 import EDIT, MEMBERS, RECALL, Deliver, Head, Welcome
@@ -86,7 +86,7 @@ class Reading:
         limit: int = 0,
         *,
         without: frozenset[int] = NO_MEMBERS,
-        size_of: Callable[[Entry], int] = lambda entry: len(entry.body) + 128,
+        size_of: Callable[[bytes], int] = lambda body: len(body) + 128,
     ) -> Page:
         """Return messages after a position, or the last ones before one, oldest first, as many as fit into PAGE_BYTES.
 
@@ -94,7 +94,7 @@ class Reading:
 
         :param limit: 0 means PAGE; more than MAX_PAGE means MAX_PAGE
         :param without: kinds of messages that are left out
-        :param size_of: returns how many bytes a message has where it goes
+        :param size_of: returns how many bytes a message with a body has where it goes
         :raises InvalidField: an invalid position or limit
         :raises Forbidden: the user is not part of the conversation
         """
@@ -108,7 +108,7 @@ class Reading:
         limit = min(limit or PAGE, MAX_PAGE)
         while True:
             page = await self._read(conversation, without, after=after, before=before, limit=limit, floor=floor)
-            while before and page.more and not page.entries:
+            while before and page.more and not page.positions:
                 # The next page begins before the first message of this one, so there must be one.
                 # Many are read at once, for nobody knows how many of those are left out.
                 page = await self._read(conversation, without, before=page.upto, limit=MAX_PAGE, floor=floor)
@@ -127,26 +127,25 @@ class Reading:
 
         The store does what else there is to do; but it cannot find the edits by routes of earlier releases.
         """
-        edits = [(at, said) for at, entry in enumerate(page.entries) if (said := _edit(entry)) is not None]
+        edits = _of_kind(page.bodies, EDIT)
         if not edits:
             return page
-        there = {entry.position: at for at, entry in enumerate(page.entries)}
-        entries = list(page.entries)
-        refs = dict.fromkeys(said.ref for _, said in edits)
-        texts = {ref: native.parse_body(entries[there[ref]].body) for ref in refs if ref in there}
+        there = {position: at for at, position in enumerate(page.positions)}
+        bodies = list(page.bodies)
+        refs = dict.fromkeys(said.ref for said in edits.values())
+        texts = {ref: native.parse_body(bodies[there[ref]]) for ref in refs if ref in there}
         standing = {ref for ref, said in texts.items() if said.text or said.data}
         # Most are in the page itself; the others are looked up together.
         asked = [ref for ref in refs if ref not in there]
         if asked:
             standing.update(await self._store.standing(conversation, asked))
-        for at, said in edits:
-            body = entries[at].body
+        for at, said in edits.items():
             if said.ref not in standing:
-                entries[at] = evolve(entries[at], body=native.blank(body))
+                bodies[at] = native.blank(bodies[at])
             elif said.ref in texts and not texts[said.ref].edited:
                 text = there[said.ref]
-                entries[text] = evolve(entries[text], body=native.edited(page.entries[text].body, body))
-        return evolve(page, entries=tuple(entries))
+                bodies[text] = native.edited(page.bodies[text], bodies[at])
+        return evolve(page, bodies=bodies)
 
     async def packets(
         self, user: int, conversation: str, after: str, before: str, limit: int, *, members: bool = False
@@ -154,12 +153,10 @@ class Reading:
         """Return a page as the packets that a client gets: Deliver packets, then Synced."""
         without = frozenset() if members else NO_MEMBERS
         page = await self.page(user, conversation, after, before, limit, without=without)
-        packets = [
-            native.deliver_packet(entry.body, conversation, entry.position, entry.previous) for entry in page.entries
-        ]
+        packets = native.deliver_packets(conversation, page.before, page.positions, page.bodies)
         if before:
             # Whatever was asked for, nothing before the first message of the page was sent.
-            after = page.entries[0].previous if page.entries else page.upto
+            after = page.before if page.positions else page.upto
         packets.append(native.synced_packet(conversation, after, page.upto, page.more, page.reset))
         return packets
 
@@ -193,42 +190,44 @@ def heads_of(page: HeadsPage) -> list[Head]:
 
 def _leave_out(page: Page, kinds: frozenset[int], before: str) -> Page:
     """Return a page without messages of some kinds: they do not exist for this reader."""
-    left_out = {at for kind in kinds for at, entry in enumerate(page.entries) if _is_of(entry, kind)}
+    left_out = {at for kind in kinds for at in _of_kind(page.bodies, kind)}
     if not left_out:
         return page
-    kept: list[Entry] = []
-    for at, entry in enumerate(page.entries):
-        if at in left_out:
-            continue
-        # What is left out at the beginning of a page that goes back is before it; else it was asked for.
-        first = entry.previous if before or not at else page.entries[0].previous
-        kept.append(evolve(entry, previous=kept[-1].position if kept else first))
+    kept = [at for at in range(len(page.bodies)) if at not in left_out]
+    places = [page.positions[at] for at in kept]
+    # What is left out at the beginning of a page that goes back is before it; else it was asked for.
+    first = page.positions[kept[0] - 1] if before and kept and kept[0] else page.before
     upto = page.upto
     if before:
-        upto = kept[-1].position if kept else page.entries[0].position if page.more else ""
-    return evolve(page, entries=tuple(kept), upto=upto)
+        upto = places[-1] if places else page.positions[0] if page.more else ""
+    return evolve(page, before=first, positions=places, bodies=[page.bodies[at] for at in kept], upto=upto)
 
 
-def _is_of(entry: Entry, kind: int) -> bool:
-    """Return whether a message is of a kind that is not 0; most bodies need not be parsed for that."""
-    return bytes((Deliver.KIND_FIELD_NUMBER << 3, kind)) in entry.body and native.parse_body(entry.body).kind == kind
+def _of_kind(bodies: Sequence[bytes], kind: int) -> dict[int, Deliver]:
+    """Return the messages of a kind that is not 0, by their index; most bodies need not be parsed for that."""
+    field = bytes((Deliver.KIND_FIELD_NUMBER << 3, kind))
+    # Most pages have none.
+    together = b"".join(bodies)
+    if field[:1] not in together or field not in together:
+        return {}
+    parsed = {at: native.parse_body(body) for at, body in enumerate(bodies) if field in body}
+    return {at: said for at, said in parsed.items() if said.kind == kind}
 
 
-def _edit(entry: Entry) -> Deliver | None:
-    return native.parse_body(entry.body) if _is_of(entry, EDIT) else None
-
-
-def _bounded(page: Page, limit: int, size_of: Callable[[Entry], int], *, backwards: bool) -> Page:
+def _bounded(page: Page, limit: int, size_of: Callable[[bytes], int], *, backwards: bool) -> Page:
+    bodies = page.bodies
+    if len(bodies) <= limit and sum(map(size_of, bodies)) <= PAGE_BYTES:
+        return page
     size = 0
     kept = 0
-    entries = page.entries[::-1] if backwards else page.entries
-    for entry in entries:
-        size += size_of(entry)
+    for body in reversed(bodies) if backwards else bodies:
+        size += size_of(body)
         if kept == limit or (size > PAGE_BYTES and kept):
             break
         kept += 1
-    if kept == len(entries):
+    left = len(bodies) - kept
+    if not left:
         return page
     if backwards:
-        return Page(page.entries[-kept:], page.upto, True, page.reset)
-    return Page(page.entries[:kept], page.entries[kept - 1].position, True, page.reset)
+        return Page(page.positions[left - 1], page.positions[left:], bodies[left:], page.upto, True, page.reset)
+    return Page(page.before, page.positions[:kept], bodies[:kept], page.positions[kept - 1], True, page.reset)

@@ -6,6 +6,7 @@ protocol or reads too slowly for too long, or when its session is ended from els
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
@@ -178,6 +179,10 @@ class ClientConnection(Protocol):
 
     def write_packet(self, packet: bytes) -> None:
         """Queue a Packet, framed as this connection needs it."""
+        raise NotImplementedError
+
+    def write_packets(self, packets: Iterable[bytes]) -> None:
+        """Queue Packets, framed as this connection needs them."""
         raise NotImplementedError
 
     def write_shared(self, shared: SharedPacket) -> None:

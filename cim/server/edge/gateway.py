@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -25,6 +25,7 @@ from cim.server.sessions.shared_packet import SharedPacket
 from cim.server.sessions.table import Session, Sessions
 from cim.supervision import Loop
 from cim.wire.framing import FrameReader, encode_varint
+from cim.wire.packed import varint
 
 #: In how many parts a burst of frames is counted: to ask the limit for each would cost as much as a small frame does.
 COUNTED = 64
@@ -63,6 +64,10 @@ class TCPConnection(ClientConnection):
     def write_packet(self, packet: bytes) -> None:
         """Queue a Packet as one frame."""
         self.transport.write(encode_varint(len(packet)) + packet)
+
+    def write_packets(self, packets: Iterable[bytes]) -> None:
+        """Queue Packets, each as one frame."""
+        self.transport.write(b"".join([varint(len(packet)) + packet for packet in packets]))
 
     def write_shared(self, shared: SharedPacket) -> None:
         """Queue a Packet that others get too."""

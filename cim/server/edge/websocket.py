@@ -7,6 +7,8 @@ connection and a separate frame for each receiver, and would gain little on chat
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from wsproto.frame_protocol import CloseReason, Opcode
 
 from twisted.internet.interfaces import IAddress
@@ -136,6 +138,10 @@ class WebSocketConnection(ClientConnection):
     def write_packet(self, packet: bytes) -> None:
         """Queue a Packet as one message."""
         self.transport.write(self._framed(packet))
+
+    def write_packets(self, packets: Iterable[bytes]) -> None:
+        """Queue Packets, each as one message."""
+        self.transport.write(b"".join(map(self._framed, packets)))
 
     def write_shared(self, shared: SharedPacket) -> None:
         """Queue a Packet that others get too."""

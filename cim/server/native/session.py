@@ -381,9 +381,7 @@ class NativeSession(Session):
 
     def told(self, packets: Iterable[bytes]) -> None:
         """See Session."""
-        write = self.connection.write_packet
-        for packet in packets:
-            write(packet)
+        self.connection.write_packets(packets)
 
     def welcome(self, welcome: Welcome) -> None:
         """Send the Welcome and start to serve the client.

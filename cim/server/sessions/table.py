@@ -65,6 +65,9 @@ class Connection(Protocol):
     def write_packet(self, packet: bytes) -> None:
         """Queue one Packet."""
 
+    def write_packets(self, packets: Iterable[bytes]) -> None:
+        """Queue Packets together."""
+
     def write_shared(self, shared: SharedPacket) -> None:
         """Queue a Packet that other connections get too."""
 

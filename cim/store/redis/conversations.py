@@ -122,12 +122,10 @@ class RedisConversations:
         if isinstance(answer, list):
             position, previous, sent_at, version, body, recalled, unfit = answer
             # If it has been trimmed, use the repeated message instead.
-            found = Found(position.decode(), previous.decode(), body or item.body, recalled is not None)
-            entry = readable(found)
-            body = entry.body if entry is not None else item.body
+            body = readable(body or item.body, recalled is not None) or item.body
             if unfit:
                 body = without_edit(body)
-            return Appended(found.position, found.previous, int(sent_at), body, True, int(version))
+            return Appended(position.decode(), previous.decode(), int(sent_at), body, True, int(version))
         if answer[:1] == b"!":
             self._connection.refused(APPEND.name, answer[1:].decode(errors="replace"))
             return StoreUnavailable()
@@ -148,10 +146,10 @@ class RedisConversations:
         for position in (after, before, floor):
             positions.parse(position)
         keys = [key.of(conversation) for key in (Key.STREAM, Key.COUNTERS, Key.RECALLED, Key.EDITED)]
-        last, upto, more, expired, strange, given = await self._connection.run(
+        last, upto, more, expired, strange, places, bodies, revised, first = await self._connection.run(
             READ, keys, (conversation, after, before, max(1, limit), floor, self._oldest(), PAGE_BYTES)
         )
-        found = [_found(line) for line in given]
+        found = _found(places, bodies, revised, first, backwards=bool(before))
         if before:
             page, undecodable = page_before(bool(more), floor, found)
         else:
@@ -172,9 +170,12 @@ class RedisConversations:
             rights, partner = Key.BLOCKED.of(name.other(reader)), True
         keys = (Key.STREAM.of(conversation), Key.RECALLED.of(conversation), rights)
         line = await self._connection.run(ENTRY, keys, (position, self._oldest(), reader, int(partner)))
-        entry = line and readable(_found(line))
-        self.skipped += line is not None and entry is None
-        return entry
+        if not line:
+            return None
+        place, previous, body, recalled = line
+        body = readable(body, bool(recalled))
+        self.skipped += body is None
+        return None if body is None else Entry(place.decode(), previous.decode(), body)
 
     def standing(self, conversation: str, texts: Sequence[str]) -> Deferred[Collection[str]]:
         """See IConversations."""
@@ -289,6 +290,14 @@ def _role(item: Append) -> str:
     return "edits" if item.edits else "refers" if item.refers else ""
 
 
-def _found(line: Sequence[Any]) -> Found:
-    position, previous, body, recalled, *edit = line
-    return Found(position.decode(), previous.decode(), body, bool(recalled), edit[0] if edit else None)
+def _found(places: list[bytes], bodies: list[bytes], revised: list[Any], first: bytes, *, backwards: bool) -> Found:
+    """Return what read.lua returned."""
+    if backwards:
+        places.reverse()
+        bodies.reverse()
+    its = iter(revised)
+    changed = {
+        len(bodies) - at if backwards else at - 1: (bool(recalled), edit)
+        for at, recalled, edit in zip(its, its, its, strict=True)
+    }
+    return Found(first.decode(), [place.decode() for place in places], bodies, changed)

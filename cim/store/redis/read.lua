@@ -1,15 +1,18 @@
 -- KEYS: stream, counters, recalled, edited.
 -- ARGV: conversation, after, before, limit, floor, the oldest time to return (ms), the most bytes to return.
 -- Returns the last position, the position up to which it read, 1 if there is more, 1 if anything had expired, how many
--- entries were not ours, and the messages: position, previous, body, whether it was recalled, the body of its last edit.
+-- entries were not ours; and of the messages, in the order in which they were read, the positions, the bodies, and which
+-- are not read as they are stored: their places in these lists, 1 if recalled, and the body of the last edit; and the
+-- position before the oldest.
 local stream, recalled = KEYS[1], KEYS[3]
-local edits = redis.call('EXISTS', KEYS[4]) == 1
+local recalls, edits = redis.call('EXISTS', recalled) == 1, redis.call('EXISTS', KEYS[4]) == 1
 local backwards, limit, oldest, most = ARGV[3] ~= '', tonumber(ARGV[4]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local last = log_of(ARGV[1], redis.call('HGET', KEYS[2], 'log'))
 local start, stop = later(ARGV[2], ARGV[5]), last
-local given, size, looked, strange, expired, more, done = {}, 0, 0, 0, 0, 0, false
+local found, bodies, revised, oldest_found = {}, {}, {}, nil
+local size, looked, strange, expired, more, done = 0, 0, 0, 0, 0, false
 local upto = start
-if last == '' or not backwards and not beyond(last, start) then return {last, last, 0, 0, 0, {}} end
+if last == '' or not backwards and not beyond(last, start) then return {last, last, 0, 0, 0, {}, {}, {}, ''} end
 if backwards then start, stop = ARGV[3], ARGV[5] end
 
 -- Returns the body of the last edit of the text at a position, or false.
@@ -22,9 +25,19 @@ local function edit_of(position)
   return named and named.b or false
 end
 
+-- Returns the body of an entry and when it was sent, or nil if it is not ours.
+local function body_of(entry)
+  local words = entry[2]
+  if words[1] == 's' and words[3] == 'w' and words[5] == 't' and words[7] == 'b' and tonumber(words[6]) then
+    return words[8], tonumber(words[4])  -- as append.lua writes it
+  end
+  local named = message(entry)
+  if named then return named.b, tonumber(named.w) end
+end
+
 while not done do
   local chunk
-  local count = math.min(limit - #given + 1, 33)
+  local count = math.min(limit - #found + 1, 33)
   if backwards then
     chunk = redis.call('XREVRANGE', stream, '(' .. start, stop == '' and '-' or '(' .. stop, 'COUNT', count)
   else
@@ -32,27 +45,33 @@ while not done do
   end
   done = #chunk < count
   for _, entry in ipairs(chunk) do
-    local named = message(entry)
-    local old = named and tonumber(named.w) < oldest
+    local body, sent_at = body_of(entry)
+    local old = sent_at and sent_at < oldest
     if old and backwards then
       expired, done = 1, true
       break
     end
-    if #given >= limit or size >= most or looked >= limit + 1000 then
+    if #found >= limit or size >= most or looked >= limit + 1000 then
       more, done = 1, true
       break
     end
     if old then
       expired = 1
-    elseif named then
-      local edit = edits and edit_of(entry[1])
-      size = size + #named.b + (edit and #edit or 0)
-      if size > most and #given > 0 then
+    elseif sent_at then
+      local position = entry[1]
+      local recall = recalls and redis.call('ZSCORE', recalled, padded(position))
+      local edit = edits and edit_of(position)
+      size = size + #body + (edit and #edit or 0)
+      if size > most and #found > 0 then
         more, done = 1, true
         break
       end
-      given[#given + 1] = {entry[1], previous(entry[1], named), named.b,
-                           redis.call('ZSCORE', recalled, padded(entry[1])) and 1 or 0, edit}
+      found[#found + 1], bodies[#bodies + 1] = position, body
+      if recall or edit then
+        local at = #revised
+        revised[at + 1], revised[at + 2], revised[at + 3] = #found, recall and 1 or 0, edit
+      end
+      if backwards or #found == 1 then oldest_found = entry end
     else
       strange = strange + 1
     end
@@ -61,4 +80,5 @@ while not done do
     upto = start
   end
 end
-return {last, more == 1 and upto or last, more, expired, strange, given}
+return {last, more == 1 and upto or last, more, expired, strange, found, bodies, revised,
+        oldest_found and previous(oldest_found[1], fields(oldest_found)) or ''}

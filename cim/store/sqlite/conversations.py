@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
@@ -38,10 +38,12 @@ if TYPE_CHECKING:
 
 #: How outdated the time may be when a device was last seen, in ms, so that not every login writes.
 SEEN_WITHIN = 86_400_000
-_MESSAGES = "SELECT epoch, n, before_epoch, before_n, sent_at, body FROM message WHERE conversation = ?"
+_MESSAGES = "SELECT epoch, n, body, NULL FROM message WHERE conversation = ?"
+#: Epoch, n, body, and the body of the last edit or None.
+_Row = tuple[int, int, bytes, bytes | None]
 #: The same as they stand: with the body of the last edit.
 _STANDING = (
-    "SELECT epoch, n, before_epoch, before_n, sent_at, body, (SELECT said.body FROM edit JOIN message AS said ON "
+    "SELECT epoch, n, body, (SELECT said.body FROM edit JOIN message AS said ON "
     "(said.conversation, said.epoch, said.n) = (edit.conversation, by_epoch, by_n) WHERE "
     "(edit.conversation, edit.epoch, edit.n) = (message.conversation, message.epoch, message.n)) "
     "FROM message WHERE conversation = ?"
@@ -139,18 +141,20 @@ class SqliteConversations:
         """See IConversations."""
         oldest = self._clock.now() - self._retention.ms
 
-        def work(connection: sqlite3.Connection) -> Found | None:
+        def work(connection: sqlite3.Connection) -> Found:
             where = positions.parse(position)
             if reader and not _may_read(connection, conversation, reader, where):
-                return None
+                return Found("", [], [])
             id, _ = _conversation(connection, conversation)
             rows = connection.execute(f"{_MESSAGES} AND epoch = ? AND n = ? AND sent_at >= ?", (id, *where, oldest))
-            return next((_found(row) for row in rows), None)
+            return _found(connection, id, rows.fetchall())
 
-        def read(found: Found | None) -> Entry | None:
-            entry = None if found is None else readable(found)
-            self.skipped += found is not None and entry is None
-            return entry
+        def read(found: Found) -> Entry | None:
+            if not found.bodies:
+                return None
+            body = readable(found.bodies[0])
+            self.skipped += body is None
+            return None if body is None else Entry(position, found.before, body)
 
         return self._sqlite.read("entry", work).addCallback(read)
 
@@ -164,7 +168,7 @@ class SqliteConversations:
             for text in texts:
                 where = positions.parse(text)
                 rows = connection.execute(f"{_MESSAGES} AND epoch = ? AND n = ? AND sent_at >= ?", (id, *where, oldest))
-                if any(not native.is_blank(row[-1]) for row in rows):
+                if any(not native.is_blank(row[2]) for row in rows):
                     standing.add(text)
             return standing
 
@@ -264,12 +268,6 @@ def _may_read(connection: sqlite3.Connection, conversation: str, user: int, posi
     return floor is not None and floor < position
 
 
-def _found(row: Sequence[Any]) -> Found:
-    epoch, n, before_epoch, before_n, _, body, *edit = row
-    place, before = positions.text((epoch, n)), positions.text((before_epoch, before_n))
-    return Found(place, before, body, edit=edit[0] if edit else None)
-
-
 def _rewrite(connection: sqlite3.Connection, conversation: str, bodies: Mapping[str, bytes]) -> None:
     id, _ = _conversation(connection, conversation)
     where = "WHERE conversation = ? AND epoch = ? AND n = ?"
@@ -297,11 +295,15 @@ def _read_after(
         (id, *start),
     ).fetchone()
     expired = first is not None and first[0] < oldest
-    rows = connection.execute(
-        f"{_standing(connection, id)} AND (epoch, n) > (?, ?) AND sent_at >= ? ORDER BY epoch, n", (id, *start, oldest)
+    rows, more = _bounded(
+        connection.execute(
+            f"{_standing(connection, id)} AND (epoch, n) > (?, ?) AND sent_at >= ? ORDER BY epoch, n",
+            (id, *start, oldest),
+        ),
+        limit,
     )
-    found, more = _bounded(rows, limit)
-    upto = found[-1].position if more else positions.text(last)
+    found = _found(connection, id, rows)
+    upto = found.positions[-1] if more else positions.text(last)
     return page_after(after, floor, positions.text(last), upto, more, expired, found)
 
 
@@ -314,25 +316,44 @@ def _read_before(
     oldest: int,
 ) -> tuple[Page, int]:
     id, _ = _conversation(connection, conversation)
-    rows = connection.execute(
-        f"{_standing(connection, id)} AND (epoch, n) < (?, ?) AND (epoch, n) > (?, ?) AND sent_at >= ? "
-        "ORDER BY epoch DESC, n DESC",
-        (id, *positions.parse(before), *positions.parse(floor), oldest),
+    rows, more = _bounded(
+        connection.execute(
+            f"{_standing(connection, id)} AND (epoch, n) < (?, ?) AND (epoch, n) > (?, ?) AND sent_at >= ? "
+            "ORDER BY epoch DESC, n DESC",
+            (id, *positions.parse(before), *positions.parse(floor), oldest),
+        ),
+        limit,
     )
-    found, more = _bounded(rows, limit)
-    return page_before(more, floor, found)
+    rows.reverse()
+    return page_before(more, floor, _found(connection, id, rows))
 
 
-def _bounded(rows: Iterator[Sequence[Any]], limit: int) -> tuple[list[Found], bool]:
-    found: list[Found] = []
+def _bounded(messages: sqlite3.Cursor, limit: int) -> tuple[list[_Row], bool]:
+    """Return the messages that fit into a page, and whether there are more."""
+    rows: list[_Row] = []
     size = 0
-    for row in rows:
-        one = _found(row)
-        size += len(one.body) + len(one.edit or b"")
-        if found and (len(found) >= limit or size > PAGE_BYTES):
-            return found, True
-        found.append(one)
-    return found, False
+    for row in messages:
+        size += len(row[2])
+        if row[3]:
+            size += len(row[3])
+        if rows and (len(rows) >= limit or size > PAGE_BYTES):
+            return rows, True
+        rows.append(row)
+    return rows, False
+
+
+def _found(connection: sqlite3.Connection, id: int, rows: Sequence[_Row]) -> Found:
+    if not rows:
+        return Found("", [], [])
+    first = connection.execute(
+        "SELECT before_epoch, before_n FROM message WHERE conversation = ? AND epoch = ? AND n = ?", (id, *rows[0][:2])
+    ).fetchone()
+    return Found(
+        positions.text(first),
+        [f"{row[0]}-{row[1]}" for row in rows],
+        [row[2] for row in rows],
+        {at: (False, row[3]) for at, row in enumerate(rows) if row[3]},
+    )
 
 
 # Marks
