@@ -327,7 +327,7 @@ def deliver_packet(body: bytes, conversation: str, position: str, previous: str)
     place = f"\n{chr(len(conversation))}{conversation}\x12{chr(len(position))}{position}"
     if previous:
         place += f"\x1a{chr(len(previous))}{previous}"
-    return _DELIVER_TAG + encode_varint(len(body) + len(place)) + body + place.encode()
+    return _DELIVER_TAG + packed.varint(len(body) + len(place)) + body + place.encode()
 
 
 def deliver_packets(conversation: str, before: str, places: Sequence[str], bodies: Sequence[bytes]) -> list[bytes]:
