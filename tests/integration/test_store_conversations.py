@@ -9,7 +9,7 @@ from twisted.internet.defer import gatherResults
 from twisted.logger import globalLogPublisher
 from twisted.test.proto_helpers import EventLoggingObserver
 
-from cim.errors import Conflict, StoreUnavailable
+from cim.errors import Conflict, OutOfOrder, Refused, StoreUnavailable
 from cim.model import Append, Mark, Retention
 from cim.wire import conversations, native, positions
 from cim.wire.cim_pb2 import Send
@@ -17,6 +17,7 @@ from tests.integration.redis_case import RedisCase
 from tests.store.looking import end_of, marks_of
 
 ALICE, BOB = 1001, 1002
+HOUR = 3600
 TALK = conversations.private(ALICE, BOB)
 STREAM, COUNTERS = f"cim:c:{{{TALK}}}", f"cim:n:{{{TALK}}}"
 
@@ -201,6 +202,91 @@ class RoutesTests(ConversationCase):
             self.assertIsInstance(result, Conflict)
 
 
+class OnceTests(ConversationCase):
+    """What tells that a message repeats another one."""
+
+    now_, earlier = f"cim:o:{{{TALK}}}", f"cim:o:{{{TALK}}}:before"
+
+    async def is_repeated(self, text, client_id):
+        [result] = await self.store.conversations.append([self.item(text, client_id=client_id)])
+        return result.repeated
+
+    async def test_a_day_later_it_begins_anew_and_remembers_what_is_younger_than_a_day(self):
+        await self.say("a", client_id="a")
+        await self.let_pass(20 * HOUR)
+        [b] = await self.say("b", client_id="b")
+        self.assertEqual(await self.command("EXISTS", self.now_, self.earlier), 1)
+        await self.let_pass(5 * HOUR)
+        await self.say("c", client_id="c")
+        self.assertEqual(await self.command("HKEYS", self.earlier), [b"%d:a" % ALICE, b"%d:b" % ALICE])
+        self.assertEqual(await self.command("HKEYS", self.now_), [b"%d:c" % ALICE])
+        [again] = await self.store.conversations.append([self.item("b", client_id="b")])
+        self.assertEqual((again.position, again.repeated), (b, True))
+        self.assertFalse(await self.is_repeated("a", "a"))
+        await self.let_pass(18 * HOUR)
+        self.assertTrue(await self.is_repeated("b", "b"))
+        await self.let_pass(2 * HOUR)
+        self.assertTrue(await self.is_repeated("c", "c"))
+        self.assertFalse(await self.is_repeated("b", "b"))
+        await self.let_pass(48 * HOUR)
+        self.assertEqual(await self.command("EXISTS", self.now_, self.earlier), 0)
+
+    async def test_what_is_remembered_is_bounded_by_the_number_of_messages_too(self):
+        many = [self.item(".", conversation=conversations.EVERYONE) for _ in range(25_000)]
+        for at in range(0, len(many), 500):
+            await self.store.conversations.append(many[at : at + 500])
+        held = [await self.command("HLEN", f"cim:o:{{g:0}}{part}") for part in ("", ":before")]
+        self.assertEqual(held, [5000, 10_000])
+        [gone, there] = await self.store.conversations.append([many[-10_001], many[-9_990]])
+        self.assertEqual((gone.repeated, there.repeated), (False, True))
+
+    async def test_only_who_remembers_something_begins_anew(self):
+        await self.say("a", client_id="a")
+        await self.let_pass(25 * HOUR)
+        for _ in range(2):
+            [unknown] = await self.store.conversations.append([self.item("b", after="?")])
+            self.assertIsInstance(unknown, OutOfOrder)
+        self.assertEqual(await self.command("EXISTS", self.now_, self.earlier), 1)
+
+    async def test_a_route_that_does_not_know_the_time_yet_forgets_nothing(self):
+        await self.say("a", client_id="x")
+        other = self.started()
+        [[first], [second]] = await gatherResults(
+            [store.conversations.append([self.item("a", client_id="x")]) for store in (other, self.store)]
+        )
+        self.assertTrue(first.repeated and second.repeated)
+
+    async def test_a_day_long_it_is_noted_for_routes_of_earlier_releases_too(self):
+        """They may still append when the first route of this release comes."""
+        key = f"cim:d:{{{TALK}}}:{ALICE}:"
+        await self.say("before", client_id="before")
+        self.assertEqual(await self.command("EXISTS", f"{key}before"), 0)  # nothing was there before this release
+        await self.command("HSET", "cim:epoch", "once", self.now())
+        [a] = await self.say("a", client_id="a")
+        position, _, _, number, digest = (await self.command("GET", f"{key}a")).split(b" ", 4)
+        self.assertEqual((position, number, len(digest)), (a.encode(), b"2", 16))
+        # What such a route stored is found.
+        item = self.item("b", client_id="b")
+        await self.command("SET", f"{key}b", b"%b = %d 2 %b" % (a.encode(), item.sent_at, item.digest), "PX", 60_000)
+        [result] = await self.store.conversations.append([item])
+        self.assertEqual((result.position, result.repeated), (a, True))
+        refused = self.item("c", client_id="c")
+        await self.command("SET", f"{key}c", b"!  %d 2 %bno" % (refused.sent_at, refused.digest), "PX", 60_000)
+        [result] = await self.store.conversations.append([refused])
+        self.assertEqual(str(result), str(Refused("no")))
+        await self.let_pass(25 * HOUR)
+        await self.say("later", client_id="later")
+        self.assertEqual(await self.command("EXISTS", f"{key}later"), 0)
+
+    async def test_it_is_known_whether_an_earlier_release_was_there(self):
+        self.assertEqual(await self.command("HGET", "cim:epoch", "once"), b"0")
+        await self.command("HDEL", "cim:epoch", "once")  # as an earlier release leaves it
+        await self.say("a", client_id="a")
+        once = int(await self.command("HGET", "cim:epoch", "once"))
+        self.assertTrue(abs(once - self.now()) < 60_000, once)
+        self.assertEqual(await self.command("EXISTS", f"cim:d:{{{TALK}}}:{ALICE}:a"), 1)
+
+
 class PoisonTests(ConversationCase):
     def setUp(self):
         self.logged = EventLoggingObserver.createWithCleanup(self, globalLogPublisher)
@@ -263,6 +349,17 @@ class PoisonTests(ConversationCase):
         self.assertFalse((await self.store.conversations.append([bad]))[0].repeated)
         self.assertEqual(self.store.health(), "")
 
+    async def test_changes_that_cannot_be_noted_leave_messages_that_are_known_once_they_can(self):
+        self.store.conversations.followed = True
+        await self.command("SET", "cim:changed", "x")
+        said = [self.item("a"), self.item("b", conversation=conversations.private(ALICE, 2000)), self.item("c")]
+        for result in await self.store.conversations.append(said):
+            self.assertIsInstance(result, StoreUnavailable)
+        await self.command("DEL", "cim:changed")
+        self.assertEqual([result.repeated for result in await self.store.conversations.append(said)], [True] * 3)
+        await self.say("d")
+        self.assertEqual(await self.texts(), ["a", "c", "d"])
+
     async def test_names_in_an_index_that_are_no_conversations(self):
         await self.say("a")
         now = self.now()
@@ -297,7 +394,7 @@ class KeysTests(ConversationCase):
     async def test_keys_and_what_expires(self):
         said = await self.say("a")
         await self.store.conversations.mark([Mark(BOB, "phone", TALK, said[0]), Mark(BOB, None, TALK, said[0])])
-        expiring = {f"cim:d:{{{TALK}}}:{ALICE}:client-1": 86_400, f"cim:m:{{{BOB}}}:phone": 90 * 86_400}
+        expiring = {f"cim:o:{{{TALK}}}": 2 * 86_400, f"cim:m:{{{BOB}}}:phone": 90 * 86_400}
         lasting = [STREAM, COUNTERS, f"cim:a:{{{ALICE}}}", f"cim:a:{{{BOB}}}"]
         keys = await self.keys()
         self.assertEqual(keys, sorted([*expiring, *lasting]))
@@ -338,7 +435,7 @@ class KeysTests(ConversationCase):
         edit = self.item("b", conversation=name, counts=False, refers=said, edits=True)
         await self.store.conversations.append([edit])
         await self.store.groups.remove(group.id, ALICE, ALICE)
-        self.assertEqual({key for key in await self.keys() if "cim:d:" not in key}, {"cim:groups", "cim:last-group-id"})
+        self.assertEqual({key for key in await self.keys() if "cim:o:" not in key}, {"cim:groups", "cim:last-group-id"})
 
     async def test_the_log_of_groups_is_bounded_and_says_what_it_forgot(self):
         groups = self.store.groups

@@ -7,12 +7,14 @@
                                 unread, and the activity in the indexes; s:<user>: how many of those are the user's, and
                                 the position of the last; r:<user>: the read mark, and how many of others' are up to it;
                                 v:<user>: what reached a device of a user without a read mark, in private conversations;
-                                bytes, held, h:<user>: what is held there (history.lua); noted, if it is in cim:changed
+                                bytes, held, h:<user>: what is held there (history.lua); once: since when, and from
+                                which message on, cim:o: remembers; noted, if it is in cim:changed
     cim:x:{<conversation>}      sorted set: positions of recalled messages, padded with zeros
     cim:e:{<conversation>}      sorted set: positions of edited messages, padded likewise, with those of the last edits,
                                 and of what operators recalled, with those of the recalls
-    cim:d:{<conversation>}:<sender>:<client_id>   the result of the append, for 24 hours: where it is, or
-                                `!` and at the end why a policy refused it
+    cim:o:{<conversation>}      hash: <sender>:<client_id> -> where the message is, or why a policy refused it; and
+                                cim:o:{...}:before, what was there before that; both expire (once.lua)
+    cim:d:{<conversation>}:<sender>:<client_id>   the same of an earlier release, for 24 hours
     cim:q:{<user>}              hash: all: bytes that the user's quota pays for; <day>: those of one day since 1970,
                                 about; expires with them
     cim:a:{<user>}              sorted set: private conversations -> time of the last activity, at most a second late
@@ -58,7 +60,7 @@ from cim.wire import conversations, positions
 if TYPE_CHECKING:
     from cim.store.redis.connection import RedisConnection
 
-APPEND = script("append", "positions", "history")
+APPEND = script("append", "positions", "history", "once")
 READ = script("read", "positions")
 ENTRY = script("entry", "positions")
 STANDING = script("standing", "positions")
@@ -97,18 +99,24 @@ class RedisConversations:
 
     def append(self, items: Sequence[Append]) -> Deferred[list[Appended | CIMError]]:
         """See IConversations."""
+        if not self._clock.known:
+            return Deferred.fromCoroutine(self._append_later(items))
         keys: list[str] = []
         kept = self._retention
         args: list[str | bytes | int] = [self._clock.now(), kept.count, kept.ms, EVERYONE_KEPT, kept.bytes]
         args += (kept.user_bytes, int(self._no_space()), self._clock.lift())
         for item in items:
             keys.append(Key.STREAM.of(item.conversation))
-            args += (item.sender, item.client_id, item.digest, item.body, item.sent_at)
-            args += (_role(item), item.recalls or item.refers, item.after, int(item.past_blocks), self._charge(item))
+            terms = f"{_role(item)}|{item.recalls or item.refers}|{item.past_blocks:d}|{self._charge(item)}"
+            args += (item.sender, item.client_id, item.digest, item.body, item.sent_at, item.after, terms)
         args.append(int(self.followed))
         return self._connection.run_in_epoch(APPEND, keys, args).addCallback(
             lambda answers: [self._appended(*pair) for pair in zip(items, answers, strict=True)]
         )
+
+    async def _append_later(self, items: Sequence[Append]) -> list[Appended | CIMError]:
+        await self._connection.ready()  # which knows the time
+        return await self.append(items)
 
     def _charge(self, item: Append) -> str:
         if item.charge != Charge.USER:

@@ -9,7 +9,7 @@ local function of(section, name)
   return type(info) == 'string' and string.match(info, name .. ':(%S+)') or ''
 end
 local run, history = of('server', 'run_id'), of('replication', 'master_replid')
-local held = redis.call('HMGET', KEYS[1], 'number', 'beat', 'run', 'history')
+local held = redis.call('HMGET', KEYS[1], 'number', 'beat', 'run', 'history', 'once')
 local number, beat, seen = tonumber(held[1] or ''), tonumber(held[2] or ''), tonumber(ARGV[1])
 local why = not (number and beat) and 'there is no record of its epoch'
             or beat < seen and 'it is as it was before'  -- which the others need not mean
@@ -19,6 +19,11 @@ local why = not (number and beat) and 'there is no record of its epoch'
             or ''
 -- Whatever becomes of clocks, these numbers only grow.
 beat = math.max(now, (beat or 0) + 1, seen + 1)
+-- What was here before may have been noted by an earlier release, which has a key for each message (once.lua).
+if not held[5] then
+  local fresh = not held[1] and redis.pcall('DBSIZE') == 0
+  redis.call('HSET', KEYS[1], 'once', fresh and 0 or digits(now))
+end
 if why ~= '' then
   number = beat
   redis.call('HSET', KEYS[1], 'number', digits(number), 'beat', digits(beat), 'run', run, 'history', history)

@@ -1,7 +1,8 @@
 """The epoch of what Redis stores (docs/architecture.md, Epochs).
 
     cim:epoch   hash: number: the epoch's; beat: the highest number of all; run and history: of the process that served
-                it when it began
+                it when it began; once: since when repetitions are noted as once.lua does it, in ms since 1970; 0 if
+                from the beginning
 
 One script, epoch.lua, compares the record with the process that runs it and with what a route has seen of it, and
 begins a new epoch in the same step. So all routes agree, and a number is never used twice. The beat goes up with every

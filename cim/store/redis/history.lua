@@ -14,49 +14,58 @@ local function expired(entry) return now - (tonumber(fields(entry).w) or 0) > ke
 -- Forgets which texts before a position were recalled or edited.
 local function forget_before(tag, position)
   for _, key in ipairs({RECALLED, EDITED}) do
-    redis.call('ZREMRANGEBYLEX', key .. tag, '-', '(' .. padded(position))
+    call('ZREMRANGEBYLEX', key .. tag, '-', '(' .. padded(position))
   end
 end
 
 -- Removes the oldest entries of a conversation that have expired, but not all of it. Returns how many bytes they had.
 local function trim_expired(stream, tag)
-  local first, bytes = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1], 0
+  local first, bytes = call('XRANGE', stream, '-', '+', 'COUNT', 1)[1], 0
   if first and expired(first) then
-    local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 65)
+    local oldest = call('XRANGE', stream, '-', '+', 'COUNT', 65)
     for i, entry in ipairs(oldest) do
       first = entry
       if i == #oldest or not expired(entry) then break end
       bytes = bytes + #(fields(entry).b or '')
     end
-    redis.call('XTRIM', stream, 'MINID', first[1])
+    call('XTRIM', stream, 'MINID', first[1])
   end
-  if first and redis.call('EXISTS', RECALLED .. tag, EDITED .. tag) > 0 then forget_before(tag, first[1]) end
+  if first and call('EXISTS', RECALLED .. tag, EDITED .. tag) > 0 then forget_before(tag, first[1]) end
   return bytes
 end
 
+-- What the quotas of users pay for, as far as it was read.
+local spent = {}
+
 -- Has a user's quota pay for so many bytes; returns false if it does not.
 local function pay(user, size)
+  spent[user] = nil
   local key, day = STORED .. '{' .. user .. '}', math.floor(now / DAY_MS)
-  local all = redis.call('HINCRBY', key, 'all', size)
-  redis.call('HINCRBY', key, day, size)
-  redis.call('PEXPIRE', key, kept_ms + 2 * DAY_MS)
+  local all = call('HINCRBY', key, 'all', size)
+  call('HINCRBY', key, day, size)
+  call('PEXPIRE', key, kept_ms + 2 * DAY_MS)
   if size <= 0 or all <= tonumber(ARGV[7]) then return true end
-  local days, oldest = redis.call('HGETALL', key), math.floor((now - kept_ms) / DAY_MS)
+  local days, oldest = call('HGETALL', key), math.floor((now - kept_ms) / DAY_MS)
   all = 0
   for i = 1, #days, 2 do
     local its = tonumber(days[i])
-    if its and its < oldest then redis.call('HDEL', key, days[i]) elseif its then all = all + days[i + 1] end
+    if its and its < oldest then call('HDEL', key, days[i]) elseif its then all = all + days[i + 1] end
   end
-  redis.call('HSET', key, 'all', digits(all))
+  call('HSET', key, 'all', digits(all))
   if all <= tonumber(ARGV[7]) then return true end
-  redis.call('HINCRBY', key, 'all', -size)
-  redis.call('HINCRBY', key, day, -size)
+  call('HINCRBY', key, 'all', -size)
+  call('HINCRBY', key, day, -size)
   return false
 end
 
 -- Returns whether it is worth asking whether a user's quota has a block left.
 local function is_nearly_spent(user)
-  return tonumber(redis.call('HGET', STORED .. '{' .. user .. '}', 'all') or 0) + BLOCK > tonumber(ARGV[7])
+  local all = spent[user]
+  if not all then
+    all = tonumber(call('HGET', STORED .. '{' .. user .. '}', 'all') or 0)
+    spent[user] = all
+  end
+  return all + BLOCK > tonumber(ARGV[7])
 end
 
 -- Returns the functions for conversations in which everything is counted. Few messages need any, and even to
@@ -72,19 +81,14 @@ local function history()
     return {entries = tonumber(entries), bytes = tonumber(bytes), day = tonumber(day),
             upto = upto, behind = {entries = tonumber(behind), bytes = tonumber(behind_bytes)}}
   end
-  local function read_holding(counters, user) return holding(redis.call('HGET', counters, 'h:' .. user)) end
-  local function write_holding(counters, user, own)
-    if own.entries > 0 or own.day >= this_day - 1 then
-      local behind = own.behind
-      redis.call('HSET', counters, 'h:' .. user, table.concat(
-        {own.entries, own.bytes, own.day, own.upto, behind.entries, behind.bytes}, ' '))
-    else
-      redis.call('HDEL', counters, 'h:' .. user)
+  -- Returns what a user holds; it is read once, and written when the conversation is closed.
+  local function holding_of(talk, user)
+    local own = talk.holdings[user]
+    if not own then
+      own = holding(call('HGET', talk.counters, 'h:' .. user))
+      talk.holdings[user] = own
     end
-  end
-  local function write_held(counters, held)
-    redis.call('HSET', counters, 'held',
-               table.concat({held.upto, held.entries, held.bytes, held.day, held.today, held.before}, ' '))
+    return own
   end
 
   -- Counting
@@ -113,7 +117,7 @@ local function history()
   -- whether it saw all: Redis is not to stand still for that, so one call of the script sees some, the next ones go on.
   local function walk(stream, from, upto, see)
     while left > 0 do
-      local chunk = redis.call('XRANGE', stream, from == '' and '-' or '(' .. from, upto, 'COUNT', 25)
+      local chunk = call('XRANGE', stream, from == '' and '-' or '(' .. from, upto, 'COUNT', 25)
       for _, entry in ipairs(chunk) do
         local named = message(entry)
         left = left - STEP_ENTRY - #(named and named.b or '')
@@ -126,57 +130,77 @@ local function history()
   end
 
   -- Counts what is behind `held.upto`: what an earlier release appended, and what the store adds by itself.
-  local function count_up(stream, counters, held)
-    local owners = {}
-    held.upto, held.complete = walk(stream, held.upto, '+', function(named)
-      owners[named.s] = owners[named.s] or read_holding(counters, named.s)
-      hold(held, owners[named.s], #named.b, math.floor(named.w / DAY_MS))
+  local function count_up(talk, held)
+    held.upto, held.complete = walk(talk.stream, held.upto, '+', function(named)
+      hold(held, holding_of(talk, named.s), #named.b, math.floor(named.w / DAY_MS))
     end)
-    for user, own in pairs(owners) do write_holding(counters, user, own) end
-    write_held(counters, held)
   end
 
   -- Begins to count a conversation, or counts it anew.
-  local function count_all(stream, counters)
-    for _, name in ipairs(redis.call('HKEYS', counters)) do
-      if string.sub(name, 1, 2) == 'h:' then redis.call('HDEL', counters, name) end
+  local function count_all(talk)
+    for _, name in ipairs(call('HKEYS', talk.counters)) do
+      if string.sub(name, 1, 2) == 'h:' then call('HDEL', talk.counters, name) end
     end
-    local held = {upto = '', entries = 0, bytes = 0, day = 0, today = 0, before = 0}
-    count_up(stream, counters, held)
-    return held
+    talk.held = {upto = '', entries = 0, bytes = 0, day = 0, today = 0, before = 0}
+    talk.holdings = {}
+    count_up(talk, talk.held)
   end
 
   local function is_beyond(held, size) return held.entries >= kept + SLACK or held.bytes + size > kept_bytes end
 
-  -- Returns what a conversation holds whose last position is `last`, by the field `held`, and what the sender holds.
-  local function open(stream, counters, text, last, sender, size)
+  -- Prepares a conversation, given the field `held`.
+  local function begin(talk, text)
     local upto, entries, bytes, day, today, before =
       string.match(text, '^(%S+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
-    local held = {upto = upto, entries = tonumber(entries), bytes = tonumber(bytes),
-                  day = tonumber(day), today = tonumber(today), before = tonumber(before), complete = true}
-    if upto ~= last then count_up(stream, counters, held) end
-    if is_beyond(held, size) and redis.call('XLEN', stream) < held.entries then
-      held = count_all(stream, counters)  -- an earlier release trimmed it, or it was lost
-    end
-    if held.complete then held.upto = last end
-    return held, read_holding(counters, sender)
+    talk.held = {upto = upto, entries = tonumber(entries), bytes = tonumber(bytes),
+                 day = tonumber(day), today = tonumber(today), before = tonumber(before)}
+    talk.holdings = {}
   end
 
-  local function appended(counters, held, own, sender, position, size)
+  -- Returns what a conversation holds, and what the sender holds who says something of so many bytes.
+  local function open(talk, sender, size)
+    talk.held.complete = true
+    if talk.held.upto ~= talk.last then count_up(talk, talk.held) end
+    if is_beyond(talk.held, size) and call('XLEN', talk.stream) < talk.held.entries then
+      count_all(talk)  -- an earlier release trimmed it, or it was lost
+    end
+    if talk.held.complete then talk.held.upto = talk.last end
+    return talk.held, holding_of(talk, sender)
+  end
+
+  local function appended(held, own, size, position)
     if not held.complete then return end
     hold(held, own, size, this_day)
     held.upto = position
-    write_held(counters, held)
-    write_holding(counters, sender, own)
+  end
+
+  -- Writes what a conversation and its senders hold.
+  local function close(talk)
+    local held = talk.held
+    local words = {'held', table.concat({held.upto, held.entries, held.bytes, held.day, held.today, held.before}, ' ')}
+    for user, own in pairs(talk.holdings) do
+      if own.entries > 0 or own.day >= this_day - 1 then
+        words[#words + 1], words[#words + 2] = 'h:' .. user, table.concat(
+          {own.entries, own.bytes, own.day, own.upto, own.behind.entries, own.behind.bytes}, ' ')
+      else
+        call('HDEL', talk.counters, 'h:' .. user)
+      end
+      if #words > 1000 then
+        call('HSET', talk.counters, unpack(words))
+        words = {'held', words[2]}
+      end
+    end
+    call('HSET', talk.counters, unpack(words))
   end
 
   -- Gives a user's quota back what was trimmed of a day.
   local function give_back(user, day, size)
     local key = STORED .. '{' .. user .. '}'
-    size = math.min(size, tonumber(redis.call('HGET', key, day) or 0))
+    size = math.min(size, tonumber(call('HGET', key, day) or 0))
+    spent[user] = nil
     if size > 0 then
-      redis.call('HINCRBY', key, day, -size)
-      if redis.call('HINCRBY', key, 'all', -size) <= 0 then redis.call('DEL', key) end
+      call('HINCRBY', key, day, -size)
+      if call('HINCRBY', key, 'all', -size) <= 0 then call('DEL', key) end
     end
   end
 
@@ -184,8 +208,9 @@ local function history()
 
   -- Returns, for both people of a conversation, up to where the other one has read what they said. Who never marks
   -- anything as read there, as guests and many bots do, has read what reached a device.
-  local function read_marks(counters, low, high)
-    local marks = redis.call('HMGET', counters, 'r:' .. low, 'v:' .. low, 'r:' .. high, 'v:' .. high)
+  local function read_marks(talk)
+    local low, high = talk.low, talk.high
+    local marks = call('HMGET', talk.counters, 'r:' .. low, 'v:' .. low, 'r:' .. high, 'v:' .. high)
     local function mark(read, received) return string.match(read or '', '^%S+') or received or '' end
     return {[low] = mark(marks[3], marks[4]), [high] = mark(marks[1], marks[2])}
   end
@@ -193,23 +218,23 @@ local function history()
   -- Removes the oldest entries that have expired, and those that nothing protects if there is to be room for so many
   -- bytes more of a sender: some at a time, so that it keeps up at little cost. Returns the protected entry at which it
   -- stopped. What the other one of a private conversation said goes only if it `may` go for the sender.
-  local function trim(stream, tag, held, own, sender, size, low, high, may)
-    local counters, most, most_bytes = COUNTERS .. tag, kept, kept_bytes
+  local function trim(talk, held, sender, size, may)
+    local most, most_bytes = kept, kept_bytes
     if not held.complete then return end
     if not size then
       most, most_bytes, size = math.huge, math.huge, 0
     elseif held.bytes + size > kept_bytes then
       most_bytes = kept_bytes - math.floor(kept_bytes / BYTES_SLACK)
     end
-    local owners, back, marks, first, stuck, gone = {[sender] = own}, {}, nil, nil, nil, false
-    local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', SLACK + 2)
+    local back, marks, first, stuck, gone = {}, nil, nil, nil, false
+    local oldest = call('XRANGE', talk.stream, '-', '+', 'COUNT', SLACK + 2)
     for i, entry in ipairs(oldest) do
       first = entry
       local named, old = message(entry), expired(entry)
       if not old then
         if held.entries <= most and held.bytes + size <= most_bytes then break end
-        if low and named then
-          marks = marks or read_marks(counters, low, high)
+        if talk.low and named then
+          marks = marks or read_marks(talk)
           if beyond(entry[1], marks[named.s] or entry[1]) or not may and named.s ~= sender then stuck = named end
         elseif named and now - named.w < DAY_MS then
           stuck = named
@@ -220,10 +245,10 @@ local function history()
       gone = true
       if named and named.f ~= '1' then
         local user, length = named.s, #named.b
-        owners[user] = owners[user] or read_holding(counters, user)
+        local own = holding_of(talk, user)
         lose(held, 1, length)
-        lose(owners[user], 1, length)
-        if beyond(entry[1], owners[user].upto) then lose(owners[user].behind, 1, length) end
+        lose(own, 1, length)
+        if beyond(entry[1], own.upto) then lose(own.behind, 1, length) end
         if not old and not named.f then
           local day = user .. ' ' .. math.floor(named.w / DAY_MS)
           back[day] = (back[day] or 0) + length + MESSAGE_BYTES
@@ -231,11 +256,9 @@ local function history()
       end
     end
     if gone then
-      redis.call('XTRIM', stream, 'MINID', first[1])
-      write_held(counters, held)
-      for user, its in pairs(owners) do write_holding(counters, user, its) end
+      call('XTRIM', talk.stream, 'MINID', first[1])
       for day, length in pairs(back) do give_back(string.match(day, '^%d+'), string.match(day, '%d+$'), length) end
-      forget_before(tag, first[1])
+      forget_before(talk.tag, first[1])
     end
     return stuck
   end
@@ -250,8 +273,8 @@ local function history()
 
   -- Returns what a sender holds in a private conversation that the other one has not read, of all kinds; nil if it
   -- takes another call.
-  local function unread(stream, counters, held, own, sender, low, high)
-    local mark = read_marks(counters, low, high)[sender]
+  local function unread(talk, held, own, sender)
+    local mark = read_marks(talk)[sender]
     if mark == '' then mark = '0-0' end
     if mark == own.upto then return own.behind end
     local complete = true
@@ -261,30 +284,31 @@ local function history()
       if beyond(own.upto, mark) then  -- the first read mark takes the place of what reached a device
         own.upto, own.behind = '0-0', {entries = own.entries, bytes = own.bytes}
       end
-      own.upto, complete = walk(stream, own.upto, mark, function(named)
+      own.upto, complete = walk(talk.stream, own.upto, mark, function(named)
         if named.s == sender then lose(own.behind, 1, #named.b) end
       end)
       if complete then own.upto = mark end
     end
-    write_holding(counters, sender, own)
     return complete and own.behind
   end
 
   -- Makes room in a conversation if it is beyond its bounds. Returns why a sender is refused, or nil.
-  local function make_room(stream, tag, held, own, sender, size, low, high)
+  local function make_room(talk, held, own, sender, size)
     if not (held.complete and is_beyond(held, size)) then return nil end
     turn(held, this_day)
+    local low = talk.low
     local senders = low and PEOPLE or held.today + held.before + (own.day < held.day - 1 and 1 or 0)
-    local behind = low and unread(stream, COUNTERS .. tag, held, own, sender, low, high)
+    local behind = low and unread(talk, held, own, sender)
     if low and not behind then return nil end
     local may = low and not over_share(held, behind, size, senders)
-    local stuck = trim(stream, tag, held, own, sender, size, low, high, may)
+    local stuck = trim(talk, held, sender, size, may)
     if not stuck or not is_beyond(held, size) then return nil end
     local seconds = low and 0 or math.max(1, math.ceil((tonumber(stuck.w) + DAY_MS - now) / 1000))
     if over_share(held, own, size, senders) then return '-share ' .. seconds end
     if held.entries >= STRETCH * kept or held.bytes + size > STRETCH * kept_bytes then return '-full ' .. seconds end
   end
 
-  made = {open = open, appended = appended, count_all = count_all, trim = trim, make_room = make_room}
+  made = {begin = begin, open = open, appended = appended, count_all = count_all, close = close, trim = trim,
+          make_room = make_room}
   return made
 end

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Key(StrEnum):
-    """The prefixes of keys. Scripts have these under the same names (see `LUA`).
+    """The prefixes of keys. Scripts have these under the same names (see scripts.py).
 
     In longer names the next part is in braces: the tag by which a Redis Cluster chooses the slot.
     """
@@ -40,7 +40,8 @@ class Key(StrEnum):
     COUNTERS = "cim:n:"
     RECALLED = "cim:x:"
     EDITED = "cim:e:"
-    ONCE = "cim:d:"
+    ONCE = "cim:o:"
+    SINGLE = "cim:d:"
     ACTIVITY = "cim:a:"
     GROUP_ACTIVITY = "cim:ga"
     MARKS = "cim:m:"
@@ -76,7 +77,3 @@ class Key(StrEnum):
     def of(self, tag: object) -> str:
         """Return the name of the key with a tag."""
         return "".join((self, "{", str(tag), "}"))
-
-
-#: One line of Lua that defines them in a script.
-LUA = f"local {', '.join(Key.__members__)} = {', '.join(repr(str(key)) for key in Key)}"

@@ -1,3 +1,4 @@
+local call = redis.call
 local function numbers(position)  -- '' is before the first
   local epoch, n = string.match(position, '^(%d+)-(%d+)$')
   return tonumber(epoch or 0), tonumber(n or 0)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Mapping
 from importlib.resources import files
 
 from attrs import field, frozen
 
 from cim.store import bounds, pages
-from cim.store.redis.keys import LUA
+from cim.store.redis.keys import Key
 from cim.store.rules import clock
 
 #: The numbers of both stores that scripts have under the same names.
@@ -26,7 +28,8 @@ NUMBERS = {
     },
     **{name: getattr(clock, name) for name in ("STEP_MS", "BELIEF_MS")},
 }
-_NUMBERS = f"local {', '.join(NUMBERS)} = {', '.join(map(str, NUMBERS.values()))}"
+_NUMBERS = {name: str(number) for name, number in NUMBERS.items()}
+_KEYS = {name: repr(str(key)) for name, key in Key.__members__.items()}
 
 
 @frozen
@@ -34,10 +37,12 @@ class Script:
     """A script and the name that its calls are counted under.
 
     :param name: the name for `IStore.observe`
+    :param source: its text with names of keys
     """
 
     name: str
     text: str
+    source: str
     sha: str = field(init=False)
 
     @sha.default
@@ -46,8 +51,18 @@ class Script:
 
 
 def script(name: str, *preludes: str) -> Script:
-    """Return the script of `<name>.lua`, which can use the names of keys, NUMBERS and what the preludes define."""
-    return Script(name, "\n".join([LUA, _NUMBERS, *(_source(part) for part in (*preludes, name))]))
+    """Return the script of `<name>.lua`, which can use the names of keys, NUMBERS and what the preludes define.
+
+    These constants stand in the text where they are named. As local names each call would make them anew, and each
+    function look for them.
+    """
+    source = _with("\n".join(_source(part) for part in (*preludes, name)), _NUMBERS)
+    return Script(name, _with(source, _KEYS), source)
+
+
+def _with(text: str, constants: Mapping[str, str]) -> str:
+    names = re.compile(rf"(?<!')\b(?:{'|'.join(constants)})\b(?!')")
+    return names.sub(lambda found: constants[found[0]], text)
 
 
 def _source(name: str) -> str:

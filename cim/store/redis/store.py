@@ -33,7 +33,7 @@ from cim.store.redis.people import People
 from cim.store.redis.pushes import RedisPushes
 from cim.store.redis.reports import RedisReports
 from cim.store.redis.reset_codes import RedisResetCodes
-from cim.store.redis.schema import RedisSchema
+from cim.store.redis.schema import RedisSchema, stop_earlier_routes
 from cim.store.redis.sessions import RedisSessions
 from cim.store.redis.user_tokens import RedisUserTokens
 from cim.store.space import Space, Usage
@@ -73,7 +73,7 @@ class RedisStore(Service):
         changing = Changing(connection, clock, random)
         forms = NameForms(connection, changing)
         people = People(connection, changing)
-        steps = (forms.index_all, lambda: note_all_edits(connection), people.put_all)
+        steps = (forms.index_all, lambda: note_all_edits(connection), people.put_all, stop_earlier_routes)
         self._schema = RedisSchema(connection, changing, steps, clock)
         self.external_ids = RedisExternalIds(changing)
         self.accounts = RedisAccounts(connection, changing, forms, people, self._schema, self.external_ids)
