@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from cim.api_keys import APIKey
 from cim.errors import Forbidden, Unauthorized
@@ -157,7 +157,7 @@ class Access:
             raise Unauthorized() from None
         if call.who is Who.MAYBE_USER and self._names_issuer(text):
             return Caller(address=address, jwt=text)
-        return self._caller(Caller(address=address), await self._tokens.check(text), call)
+        return self._caller(await self._tokens.check(text), call, address)
 
     async def _page(self, request: Any, cookie: str, caller: Caller, call: Call) -> Caller:
         try:
@@ -169,15 +169,15 @@ class Access:
             if call.who is Who.MAYBE_USER:
                 return caller  # who logs in with a password, and cannot remove the cookie
             raise
-        return self._caller(caller, proven, call)
+        return self._caller(proven, call, caller.address, caller.page)
 
-    def _caller(self, caller: Caller, proven: Proven, call: Call) -> Caller:
+    def _caller(self, proven: Proven, call: Call, address: str, page: str = "") -> Caller:
         self._rates.take("user-calls", proven.account.id)
         if call.needs is None:
             raise Forbidden("this call is for operators: it needs an API key")
         if call.needs not in proven.scopes:
             raise Forbidden(f"this token may not do that: it lacks the scope `{call.needs}`")
-        return evolve(caller, proven=proven, tokens=self._tokens)
+        return Caller(proven, None, address, self._tokens, page)
 
 
 def check_scope(key: APIKey, call: Call) -> None:
