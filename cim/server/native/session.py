@@ -44,6 +44,9 @@ class SessionState(enum.Enum):
     :cvar OVER: it has ended
     """
 
+    # Twice as fast as that of Enum, for each packet.
+    __hash__ = object.__hash__
+
     NEW = enum.auto()
     OPENING = enum.auto()
     FULL = enum.auto()
@@ -64,6 +67,7 @@ COMES_FROM: dict[SessionState, tuple[SessionState, ...]] = {
 #: The states in which nothing is read from the client.
 UNREAD = (OPENING, FULL)
 
+_PONG = SharedPacket(PONG)
 #: How many packets and bytes are kept for a session until its Welcome.
 KEPT_PACKETS = 1000
 KEPT_BYTES = 1 << 20
@@ -193,6 +197,10 @@ class NativeSession(Session):
             self.connection.hold(state in UNREAD)
 
     def _serve(self, body: bytes) -> None:
+        if body == PING:
+            # Without parsing it: it is what idle clients say.
+            self.connection.write_shared(_PONG)
+            return
         packet = native.parse_client_packet(body)
         kind = packet.WhichOneof("body") or ""
         serve = _SERVED.get(kind)
@@ -219,7 +227,7 @@ class NativeSession(Session):
         """Ignore a Packet: the session is over."""
 
     def _ping(self, packet: Packet, body: bytes) -> None:
-        self.connection.write_packet(PONG)
+        self.connection.write_shared(_PONG)
 
     def _pong(self, packet: Packet, body: bytes) -> None:
         """Do nothing: the connection has already noted the sign of life."""
