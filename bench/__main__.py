@@ -17,6 +17,7 @@ import bench.links
 import bench.load
 import bench.majority
 import bench.predecessors
+import bench.scale
 
 
 def main(argv: Sequence[str]) -> int:
@@ -25,6 +26,7 @@ def main(argv: Sequence[str]) -> int:
     modules = {
         "load": bench.load,
         "growth": bench.growth,
+        "scale": bench.scale,
         "majority": bench.majority,
         "predecessors": bench.predecessors,
         "links": bench.links,

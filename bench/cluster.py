@@ -80,6 +80,7 @@ class Cluster:
     :param network: has a machine for each process
     :param down_after_ms: of the Sentinels, if there are some
     :param redundant: whether there are three Redis servers, and Sentinels, instead of one Redis; not with `proxied`
+    :ivar store: the value of the routes' option --store
     :ivar link_ports: where the routes take links
     :ivar redis: the Redis, or the first master
     :ivar redis_set: the Redis servers, if there are several
@@ -143,9 +144,9 @@ class Cluster:
         for process in (*self._stores, self.zookeeper):
             process.on_line = self._teller(process.name, on_line)
         if self.redis_set is not None:
-            store = self.redis_set.store
+            self.store = self.redis_set.store
         else:
-            store = f"redis:{self.redis.machine.address}:{self._reached('redis', self.redis.port)}"
+            self.store = f"redis:{self.redis.machine.address}:{self._reached('redis', self.redis.port)}"
         zookeeper = f"{self.zookeeper.machine.address}:{self._reached('zookeeper', self.zookeeper.port)}"
         registry = f"--registry=zookeeper:{zookeeper}"
         common = ["--secret-file", str(self.secret_file), registry]
@@ -164,7 +165,7 @@ class Cluster:
             http, link = ports.get(28080 + number), ports.get(28090 + number)
             self.link_ports.append(link)
             at = self._machine(f"route-{number}")
-            listening = ["--http", at.endpoint(http), "--link", at.endpoint(link), "--store", store]
+            listening = ["--http", at.endpoint(http), "--link", at.endpoint(link), "--store", self.store]
             listening += ["--advertise", f"{at.address}:{http}:{self._reached('link', link)}"]
             self.routes.append(
                 self._daemon(reactor, "route", number, http, [*listening, *common, *route_options], on_line)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import shutil
 import tempfile
@@ -21,20 +20,16 @@ from bench.native import Address, Place, call
 from bench.native_users import NativeUser, Told
 from bench.pacing import closed_loop
 from bench.running import run_bounded
+from bench.stored_users import make_users, token_of
 from cim.daemon.clock import time_of_day
 from cim.interfaces import IStore
-from cim.keys import derive_key, read_secret
 from cim.model import Account, Append
-from cim.signed import sign
 from cim.store.choose import store_from
 from cim.wire import conversations, native
 from cim.wire.cim_pb2 import Send
 from tests.harness.daemons import UNLIMITED, UNLIMITED_SESSIONS
-from tests.harness.processes import HOST
 
 WHAT = ("appends", "groups", "logins")
-#: Nobody logs in with it: these users get tokens that are made here.
-_NO_HASH = "$argon2id$v=19$m=8,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA"
 BATCH = 50
 UNDER_WAY = 2
 PING_SECONDS = 10.0
@@ -71,7 +66,7 @@ class Growth:
                 route_options=("--login-policy", "many", *UNLIMITED),
             )
             await cluster.start()
-            store: Any = store_from(f"redis:{HOST}:{cluster.redis.port}", self._reactor, time_of_day=time_of_day)
+            store: Any = store_from(cluster.store, self._reactor, time_of_day=time_of_day)
             store.startService()
             try:
                 what = self._arguments.what
@@ -129,29 +124,9 @@ class Growth:
                 f" Redis {used / len(pairs) * 1e6:.1f} us each"
             )
 
-    # Users
-
-    async def _users(self, store: IStore, count: int, name: str) -> list[Account]:
-        made: list[Account] = []
-
-        async def make(number: int) -> None:
-            made.append(await store.credentials.create(f"{name}-{number}", _NO_HASH))
-
-        await closed_loop(range(count), 64, make)
-        return sorted(made, key=lambda account: account.id)
-
     def _token(self, account: Account) -> str:
         assert self._cluster is not None
-        now = self._reactor.seconds()
-        claims = {
-            "sub": str(account.id),
-            "name": account.name,
-            "iat": int(now),
-            "ims": int(now * 1000) + 1000,
-            "exp": int(now) + 3600,
-            "jti": os.urandom(8).hex(),
-        }
-        return sign(derive_key(read_secret(self._cluster.secret_file), "token"), claims)
+        return token_of(account, self._cluster.secret_file, self._reactor.seconds())
 
     def _cpu(self) -> tuple[float, float, float]:
         cluster = self._cluster
@@ -168,7 +143,7 @@ class Growth:
 
     async def _groups(self, store: IStore, cluster: Cluster, sizes: Sequence[int]) -> None:
         pool = HTTPPool(self._reactor, cluster.route_urls[0], 64)
-        accounts = await self._users(store, max(sizes), "member")
+        accounts = await make_users(store, max(sizes), "member")
         told = Told()
         users: list[NativeUser] = []
 
@@ -246,7 +221,7 @@ class Growth:
 
     async def _logins(self, store: IStore, cluster: Cluster, sizes: Sequence[int]) -> None:
         pool = HTTPPool(self._reactor, cluster.route_urls[0], 8)
-        accounts = await self._users(store, len(sizes), "popular")
+        accounts = await make_users(store, len(sizes), "popular")
         for size, account in zip(sizes, accounts, strict=True):
             # Ids beyond any account: the data in the store does not depend on who they are.
             await self._put(store, [(account.id, account.id + 1_000_000 + number) for number in range(size)])
