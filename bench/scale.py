@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--rate", type=float, default=100.0, metavar="PER_SECOND", help="sends a second (%(default)g)")
     option("--group", type=int, default=200, metavar="N", help="members of the group, all online (%(default)s)")
     option("--group-rate", type=float, default=10.0, metavar="PER_SECOND", help="group messages a second (%(default)g)")
-    option("--seconds", type=float, default=4.0, help="how long each kind of message is sent, and nothing (%(default)g)")
+    option("--seconds", type=float, default=4.0, help="how long each kind of message is sent (%(default)g)")
     option("--deadline", type=float, default=900.0, metavar="SECONDS", help="longest run (%(default)g)")
 
 

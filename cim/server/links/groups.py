@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection
+from heapq import heappop, heappush
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -61,7 +62,12 @@ class GroupIndex:
         # All changes up to here were applied, and beyond it those in _ahead.
         self._version = 0
         self._ahead: dict[int, _Change] = {}
+        # The versions of those, the lowest first, and the newest of them by group and user.
+        self._versions: list[int] = []
+        self._newest: dict[tuple[int, int], int] = {}
+        # The changes that are remembered, the first to come first; and the same by user.
         self._recent: deque[_Change] = deque()
+        self._recent_of: dict[int, list[_Change]] = {}
         #: The newest change that is no longer remembered.
         self._forgotten = 0
         self._loop = Loop("waiting for a change of a group", self._missing, clock)
@@ -116,9 +122,8 @@ class GroupIndex:
         session.groups_version = version
         for group, floor in known.groups.items():
             self._add(session, group, floor)
-        for change in sorted(self._recent):
-            if change[2] == session.user:
-                self._apply(session, change)
+        for change in sorted(self._recent_of.get(session.user, ())):
+            self._apply(session, change)
         return True
 
     def leave(self, session: Session) -> None:
@@ -168,27 +173,40 @@ class GroupIndex:
         previous = told.previous or version - 1
         change = (version, told.group, told.user, told.added, positions.parse(told.floor), previous)
         # For one user and group the newest change counts, whichever came first.
-        newer = any(
-            other[1] == told.group and other[2] == told.user and other[0] > version for other in self._ahead.values()
-        )
-        if not newer:
+        whose = told.group, told.user
+        if self._newest.get(whose, 0) < version:
+            self._newest[whose] = version
             for session in self._sessions.of(told.user):
                 self._apply(session, change)
-        self._recent.append(change)
-        if len(self._recent) > KEPT_CHANGES:
-            self._forgotten = max(self._forgotten, self._recent.popleft()[0])
+        self._remember(change)
         if not self._version:
             self._version = previous
         self._ahead[version] = change
+        heappush(self._versions, version)
         self._advance()
 
+    def _remember(self, change: _Change) -> None:
+        self._recent.append(change)
+        self._recent_of.setdefault(change[2], []).append(change)
+        if len(self._recent) > KEPT_CHANGES:
+            oldest = self._recent.popleft()
+            self._forgotten = max(self._forgotten, oldest[0])
+            of_user = self._recent_of[oldest[2]]
+            del of_user[0]
+            if not of_user:
+                del self._recent_of[oldest[2]]
+
     def _advance(self) -> None:
-        for version in sorted(self._ahead):
+        while self._versions:
+            version = self._versions[0]
+            _, group, user, _, _, previous = self._ahead[version]
             if version > self._version:
-                if self._ahead[version][-1] > self._version:
+                if previous > self._version:
                     break
                 self._version = version
-            del self._ahead[version]
+            del self._ahead[heappop(self._versions)]
+            if self._newest.get((group, user)) == version:
+                del self._newest[group, user]
         if self._ahead:
             self._loop.wake(PATIENCE_SECONDS)
         else:
@@ -223,7 +241,10 @@ class GroupIndex:
         """Read all groups again, whose versions may be lower than those that were known."""
         self._version = self._forgotten = 0
         self._recent.clear()
+        self._recent_of.clear()
         self._ahead.clear()
+        self._versions.clear()
+        self._newest.clear()
         self._advance()
         self._sessions.forget_groups()
         for session in self._sessions:

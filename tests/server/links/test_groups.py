@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from cim.server.links import groups
 from cim.server.links.groups import PATIENCE_SECONDS, GroupIndex
 from cim.server.sessions.table import KnownGroups, Session, Sessions
 from cim.wire.link_pb2 import GroupChange
@@ -74,6 +75,31 @@ class VersionTests(IndexCase):
         self.assertEqual((self.index.version, self.asked, self.outdated), (9000, [1000], [{ALICE}]))
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_changes_that_come_before_the_first_one(self):
+        for version in (5000, 9000, 7000, 8000):
+            self.change(version, previous={5000: 4000, 7000: 5000, 8000: 7000, 9000: 8000}[version])
+        self.assertEqual(self.index.version, 1000)
+        self.change(4000, previous=1000)
+        self.assertEqual((self.index.version, self.clock.getDelayedCalls()), (9000, []))
+
+    def test_the_newest_counts_whichever_came_first(self):
+        self.change(9000, previous=5000, added=False)
+        self.change(5000, previous=3000)
+        self.assertEqual(self.in_group(), set())
+        self.change(3000, previous=1000)
+        self.assertEqual((self.index.version, self.in_group()), (9000, set()))
+        self.change(9500, previous=9000)
+        self.assertEqual(self.in_group(), {ALICE})
+
+    def test_a_session_that_was_read_before_some_changes(self):
+        self.patch(groups, "KEPT_CHANGES", 3)
+        self.change(2000, previous=1000, user=BOB, group=7)
+        for version in (3000, 4000, 5000):
+            self.change(version, previous=version - 1000, user=BOB if version == 4000 else 77)
+        self.assertFalse(self.join(self.bob, [], 1000, 0), "a change that counts for it is forgotten")
+        self.assertTrue(self.join(self.bob, [7], 2000, 0))
+        self.assertEqual((self.in_group(7), self.in_group(9)), ({BOB}, {BOB}))
 
     def test_the_first_of_a_log(self):
         self.index.leave(self.alice)
