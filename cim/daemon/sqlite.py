@@ -1,7 +1,7 @@
 """One thread with one SQLite connection, so that SQLite never blocks the reactor.
 
 All waiting work goes into one transaction, and no caller gets a result before that is on disk, so calls share the cost
-of an fsync. Each piece of work has a savepoint of its own, so one that fails fails alone.
+of an fsync. Of several pieces each has a savepoint of its own, so one that fails fails alone.
 """
 
 from __future__ import annotations
@@ -152,8 +152,10 @@ class SqliteWorker:
         try:
             connection.execute(self._begin)
             self._check(connection)
-            results = [self._protected(connection, asked.work) for asked in group]
-            connection.execute("COMMIT")
+            alone = len(group) == 1
+            results = [self._protected(connection, asked.work, alone) for asked in group]
+            if connection.in_transaction:
+                connection.execute("COMMIT")
             return results, self._error
         except Exception as error:  # such as a full disk or a locked file; nothing ends the thread
             if connection.in_transaction:
@@ -162,18 +164,24 @@ class SqliteWorker:
             told = self._unavailable(error) if isinstance(error, sqlite3.Error) else error
             return [Failure(told) for _ in group], str(error) or type(error).__name__
 
-    def _protected(self, connection: sqlite3.Connection, work: Work[Any]) -> Any:
-        connection.execute("SAVEPOINT work")
+    def _protected(self, connection: sqlite3.Connection, work: Work[Any], alone: bool) -> Any:
+        """Run a piece of work, of which nothing is left if it fails.
+
+        :param alone: whether it has its transaction to itself: a savepoint costs copies of all pages that it changes
+        """
+        if not alone:
+            connection.execute("SAVEPOINT work")
         try:
             result = work(connection)
         except Exception as error:
             if not connection.in_transaction:  # SQLite rolled all of it back itself
                 raise error if isinstance(error, sqlite3.Error) else sqlite3.OperationalError(str(error)) from error
-            connection.execute("ROLLBACK TO work")
+            connection.execute("ROLLBACK" if alone else "ROLLBACK TO work")
             result = Failure()
             if isinstance(error, sqlite3.Error):
                 result = Failure(self._unavailable(error))
                 if not isinstance(error, _NOT_THE_FILE):
                     self._error = str(error)
-        connection.execute("RELEASE work")
+        if not alone:
+            connection.execute("RELEASE work")
         return result

@@ -5,41 +5,33 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 
-from cim.errors import (
-    BadFrame,
-    CIMError,
-    Conflict,
-    Forbidden,
-    Muted,
-    NotFound,
-    OutOfOrder,
-    Refused,
-    StoreUnavailable,
-    Undecided,
-)
-from cim.model import Append, Appended, Charge, Fate, Retention, Role, Sanction
+from cim.errors import BadFrame, CIMError, Conflict, OutOfOrder, Refused, StoreUnavailable, Undecided
+from cim.model import Append, Appended, Charge, Fate, Retention
 from cim.store.bounds import DAY_MS, no_room
-from cim.store.pages import EVERYONE_KEPT, LATE_MS, ONCE_MESSAGES, ONCE_SECONDS, REFUSALS, muted_by, without_edit
+from cim.store.pages import EVERYONE_KEPT, LATE_MS, ONCE_MESSAGES, ONCE_SECONDS, REFUSALS, without_edit
 from cim.store.rules.clock import STEP_MS
-from cim.store.sqlite.blocks import blocks
-from cim.store.sqlite.holdings import CHARGES, Rooms, count_all, hold, log_of, shrunk, trim_expired
-from cim.store.sqlite.muted_users import mute_of
+from cim.store.sqlite.heads import Head, Heads
+from cim.store.sqlite.holdings import CHARGES, Rooms, log_of, shrunk, trim_expired
 from cim.store.sqlite.quotas import Quotas
+from cim.store.sqlite.remembering import Filter, Remembered, find, forget, refuse
+from cim.store.sqlite.rights import Rights
 from cim.store.sqlite.tables import RECALLED
 from cim.wire import conversations, native, positions
 
-#: The key that remembers a message: its conversation, sender and client_id.
-Key = tuple[str, int, str]
-#: How many messages lie between two trims, and how many records of client_ids one removes: enough to keep up.
+#: How many messages lie between two trims.
 TRIM_EVERY = 16
-FORGOTTEN = 64
-_REMEMBER = "INSERT OR REPLACE INTO once VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-#: The columns of a conversation in which nothing was said: see `_append`.
-_NEW = (0, 0, 0, 0, 0, 0, None, None)
+#: How many records of client_ids are removed for each message, so that they keep up, and at least.
+FORGOTTEN, LEAST_FORGOTTEN = 4, 64
+#: Of how many senders in conversations it is known what they said last.
+LATEST = 50_000
 
 
 class Appending:
     """Appends messages in the writer's thread.
+
+    What it knows from one call to the next is right whatever became of the calls before, whose transactions may have
+    failed: the filter holds what is stored and maybe more, and the rest is dropped if the last message in the table is
+    another one than the last call left.
 
     :ivar epoch: when the process started, in ms since 1970, or more
     :param random: returns a number from 0 to 1
@@ -47,9 +39,13 @@ class Appending:
 
     def __init__(self, epoch: int, retention: Retention, random: Callable[[], float]) -> None:
         self.epoch = epoch
-        self._retention = retention
-        self._quotas = Quotas(retention, random)
-        self._rooms = Rooms(retention, self._quotas.give_back)
+        self.retention = retention
+        self.quotas = Quotas(retention, random)
+        self.rooms = Rooms(retention, self.quotas.give_back)
+        self.filter = Filter()
+        # By a conversation's id and the sender: the client_id, when it was stored, and the message's number.
+        self.latest: dict[tuple[int, int], tuple[str, int, int]] = {}
+        self._last = 0
         self._count = 0
         #: Whether it is noted for followers of the logs that a conversation has changed.
         self.followed = False
@@ -62,193 +58,258 @@ class Appending:
         :param lift: by how many ms messages are dated later than they were sent (cim/store/clock.py)
         :param no_space: nothing more is to be stored but recalls
         """
+        if _last_message(connection) != self._last:
+            self.latest.clear()
+        call = _Call(self, connection, items, now, lift, no_space)
         results: list[Appended | CIMError] = []
-        stored: set[Key] = set()
         for item in items:
             try:
-                results.append(self._append(connection, item, now, lift, stored, no_space))
-                stored.add((item.conversation, item.sender, item.client_id))
+                results.append(call.append(item))
             except CIMError as error:
                 results.append(error)
-            except (OverflowError, UnicodeError):  # no column can hold it; detected before anything was written
+            except (OverflowError, UnicodeError):  # no column can hold it
                 results.append(StoreUnavailable())
+        call.end()
+        before, self._count = self._count, self._count + len(items)
+        if self._count // TRIM_EVERY > before // TRIM_EVERY:
+            forget(connection, now, max(LEAST_FORGOTTEN, FORGOTTEN * len(items)))
+        self.latest.update(call.latest)
+        while len(self.latest) > LATEST:
+            del self.latest[next(iter(self.latest))]
+        self._last = _last_message(connection)
         return results
 
-    def _append(
-        self, connection: sqlite3.Connection, item: Append, now: int, lift: int, stored: set[Key], no_space: bool
-    ) -> Appended:
+
+class _Call:
+    """One call: what it stores is written in the end, and before anything is read that it may have changed."""
+
+    def __init__(
+        self,
+        appending: Appending,
+        connection: sqlite3.Connection,
+        items: Sequence[Append],
+        now: int,
+        lift: int,
+        no_space: bool,
+    ) -> None:
+        self._appending = appending
+        self._connection = connection
+        self._now = now
+        self._lift = lift
+        self._no_space = no_space
+        self._heads = Heads(connection, {item.conversation for item in items})
+        self._rights = Rights(connection, {item.sender for item in items}, now)
+        self._old: dict[str, Head] = {}
+        # The messages that it stored, or found stored: conversation, sender and client_id.
+        self._stored: set[tuple[str, int, str]] = set()
+        self.latest: dict[tuple[int, int], tuple[str, int, int]] = {}
+
+    def append(self, item: Append) -> Appended:
         """Append an item.
 
-        :param stored: the messages that the same call stored, or found stored
         :raises CIMError: it is refused
         """
-        name = item.conversation
+        connection, rights, now = self._connection, self._rights, self._now
+        name, sender = item.conversation, item.sender
+        dated = item.sent_at + self._lift
+        _check(item, dated)
         everyone = name == conversations.EVERYONE
-        version, floor = 0, positions.ZERO
-        muted: Muted | None = None
+        version, floor, muted = 0, positions.ZERO, None
         people: conversations.PrivateConversation | None = None
         if not everyone:
             parsed = conversations.parse(name)
             if isinstance(parsed, conversations.GroupConversation):
-                version, floor, muted = _place_in_group(connection, parsed.id, item.sender, now)
+                version, floor, muted = rights.place(parsed.id, sender)
             else:
                 people = parsed
-                if not item.past_blocks and blocks(connection, people.other(item.sender), item.sender):
+                if not item.past_blocks and rights.blocked(people.other(sender), sender):
                     raise REFUSALS["blocked"]()
-        found = connection.execute(
-            "SELECT id, epoch, n, total, active, bytes, accounted, noted_n FROM conversation WHERE name = ?", (name,)
-        ).fetchone()
-        id, epoch, n, total, active, bytes, accounted, noted = found if found is not None else _NEW
-        earlier = self._earlier(connection, id, total, item, version, floor, now)
+        head = self._heads.get(name)
+        earlier = self._earlier(head, item, version, floor)
         if earlier is not None:
             return earlier
-        if (mute := mute_of(connection, item.sender, now)) is not None:
-            muted = muted_by(mute.until, "operator", mute.reason)
+        muted = rights.muted(sender) or muted
         if muted is not None and not item.recalls:
             raise muted
         if item.fate is Fate.ASKED:
             raise Undecided()
-        if (
-            item.after
-            and (name, item.sender, item.after) not in stored
-            and not self._is_remembered(connection, id, total, item.sender, item.after, now)
-        ):
+        if item.after and not self._follows(head, item):
             raise OutOfOrder()
         if item.fate is Fate.REFUSED:
-            id = id or _begin(connection, name, people)
             reason = item.body.decode()
-            connection.execute(
-                _REMEMBER,
-                (id, item.sender, item.client_id, 0, 0, 0, 0, item.sent_at, total + 1, item.digest, now, reason),
-            )
-            self._forget(connection, now)
+            self._begin(head, people)
+            self._refuse(head, item, reason)
             raise Refused(reason)
-        size, charge = len(item.body), item.charge
-        log = None
-        if accounted is not None and charge != Charge.NONE:
-            log = log_of(connection, id) if accounted == total else count_all(connection, id)
-        reason = self._unfit(connection, id, item, floor, now)
+        charge = item.charge
+        reason = self._unfit(head, item, floor)
         if reason:
-            if people is not None and item.past_blocks and blocks(connection, people.other(item.sender), item.sender):
+            if people is not None and item.past_blocks and rights.blocked(people.other(sender), sender):
                 reason = "blocked"  # it may recall what it has said, but learns nothing
             raise REFUSALS[reason]()
+        size = len(item.body)
+        counted = head.accounted is not None and charge != Charge.NONE
+        log = self._heads.log(head) if counted else None
         if item.recalls:
             # Whatever is full, a text can be recalled.
             charge = Charge.LOG if charge == Charge.USER else charge
         else:
-            if no_space:
+            if self._no_space:
                 raise no_room("space")
-            if log is not None:
-                log = self._rooms.make(connection, log, item.sender, size, now)
+            if log is not None and not self._appending.rooms.has_room(log, size):
+                self._make_room(head, sender, size)
             if charge == Charge.USER and not everyone:
-                self._quotas.pay(connection, item.sender, size, not total, now)
-        id = id or _begin(connection, name, people)
-        new = (epoch, n + 1) if epoch >= self.epoch else (self.epoch, 1)
-        counts = int(item.counts and not everyone)
-        connection.execute(
-            "UPDATE conversation SET epoch = ?, n = ?, total = total + 1, counted = counted + ?, bytes = bytes + ?, "
-            "accounted = accounted + 1 WHERE id = ?",
-            (*new, counts, 0 if charge == Charge.NONE else size, id),
-        )
-        dated = item.sent_at + lift
-        # It is set back if it was written by a clock that was ahead.
-        if dated - active >= LATE_MS or active - dated > STEP_MS:
-            connection.execute("UPDATE conversation SET active = ? WHERE id = ?", (dated, id))
-        connection.execute(
-            "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (id, *new, epoch, n, item.sender, dated, counts, total + 1, item.body, CHARGES[charge]),
-        )
-        once = (id, item.sender, item.client_id, *new, epoch, n, item.sent_at, total + 1, item.digest, now, None)
-        connection.execute(_REMEMBER, once)
-        if counts:
-            connection.execute(
-                "INSERT INTO reader (conversation, user, sent) VALUES (?, ?, 1) "
-                "ON CONFLICT (conversation, user) DO UPDATE SET sent = sent + 1",
-                (id, item.sender),
-            )
-        if log is not None:
-            hold(connection, log, item.sender, size, now)
-        if item.recalls:
-            self._blank(connection, id, positions.parse(item.recalls), item.by_operator)
-        elif item.edits:
-            edit = (id, *positions.parse(item.refers), *new)
-            connection.execute("INSERT OR REPLACE INTO edit VALUES (?, ?, ?, ?, ?)", edit)
-        if self.followed and noted is None:
-            connection.execute("UPDATE conversation SET noted_epoch = ?, noted_n = ? WHERE id = ?", (epoch, n, id))
-        if (total + 1) % TRIM_EVERY == 0:
-            if everyone:
-                kept = min(self._retention.count, EVERYONE_KEPT)
-                trim_expired(connection, id, now - self._retention.ms, total + 1 - kept)
-            elif log is not None:
-                self._rooms.trim(connection, log_of(connection, id), now)
+                self._appending.quotas.pay(connection, sender, size, not head.total, now)
+        self._begin(head, people)
+        before = head.epoch, head.n
+        place = self._place(head, item, dated, charge)
+        if counted:
+            head.count(size, sender, now // DAY_MS, self._heads.own(head, sender))
+        if item.recalls or item.edits:
+            self._heads.write()
+            if item.recalls:
+                self._blank(head.id, positions.parse(item.recalls), item.by_operator)
+                self._heads.forget(head)
             else:
-                self._rooms.look(connection, id, total + 1, bytes + size, now)
-        self._forget(connection, now)
-        return Appended(positions.text(new), positions.text((epoch, n)), item.sent_at, item.body, False, version)
+                edit = (head.id, *positions.parse(item.refers), *place)
+                connection.execute("INSERT OR REPLACE INTO edit VALUES (?, ?, ?, ?, ?)", edit)
+        if head.total % TRIM_EVERY == 0:
+            again = name in self._old
+            self._old[name] = head
+            # Once for each conversation will do, but where one says much, or is to be counted before more is said.
+            if again or (head.log is None and self._appending.rooms.is_half_full(head.total, head.bytes)):
+                self._trim()
+        return Appended(positions.text(place), positions.text(before), item.sent_at, item.body, False, version)
 
-    def _forget(self, connection: sqlite3.Connection, now: int) -> None:
-        """Count one more client_id that is remembered, and now and then forget old ones."""
-        self._count += 1
-        if self._count % TRIM_EVERY == 0:
-            connection.execute(
-                "DELETE FROM once WHERE (conversation, sender, client_id) IN "
-                "(SELECT conversation, sender, client_id FROM once WHERE stored_at < ? LIMIT ?)",
-                (now - ONCE_SECONDS * 1000, FORGOTTEN),
-            )
+    def end(self) -> None:
+        """Write what is not written yet, and trim."""
+        self._heads.write()
+        self._trim()
 
-    def _earlier(
-        self,
-        connection: sqlite3.Connection,
-        id: int,
-        total: int,
-        item: Append,
-        version: int,
-        floor: positions.Position,
-        now: int,
-    ) -> Appended | None:
-        # All values from outside are bound here, which checks that they fit.
-        found = connection.execute(
-            "SELECT epoch, n, before_epoch, before_n, sent_at, digest = ? AND ? IS NOT NULL, refused FROM once "
-            "WHERE conversation = ? AND sender = ? AND client_id = ? AND stored_at > ? AND number > ?",
+    def _begin(self, head: Head, people: conversations.PrivateConversation | None) -> None:
+        if not head.id:
+            head.begin(self._connection, *((people.low, people.high) if people is not None else (0, 0)))
+            self._appending.filter.begin(head.id)
+
+    def _place(self, head: Head, item: Append, dated: int, charge: Charge) -> positions.Position:
+        """Put a message behind the end of its conversation; return its position."""
+        appending, sender = self._appending, item.sender
+        before = head.epoch, head.n
+        if appending.followed and not head.noted:
+            head.noted, head.note = True, before
+        new = (head.epoch, head.n + 1) if head.epoch >= appending.epoch else (appending.epoch, 1)
+        head.epoch, head.n = new
+        head.total += 1
+        if head.accounted is not None:
+            head.accounted += 1
+        if charge != Charge.NONE:
+            head.bytes += len(item.body)
+        counts = int(item.counts and head.name != conversations.EVERYONE)
+        if counts:
+            head.counted += 1
+            head.said[sender] = head.said.get(sender, 0) + 1
+        # It is set back if it was written by a clock that was ahead.
+        if dated - head.active >= LATE_MS or head.active - dated > STEP_MS:
+            head.active, head.moved = dated, True
+        now, id = self._now, head.id
+        self._heads.put(
+            head,
             (
-                item.digest,
-                item.sent_at,
-                id,
-                item.sender,
-                item.client_id,
-                now - ONCE_SECONDS * 1000,
-                total - ONCE_MESSAGES,
+                *(id, *new, *before, head.total, sender, dated, self._lift, now),
+                *(counts, CHARGES[charge], item.client_id, item.digest, item.body),
             ),
-        ).fetchone()
+        )
+        appending.filter.add(id, sender, item.client_id, now)
+        self._stored.add((head.name, sender, item.client_id))
+        self.latest[id, sender] = (item.client_id, now, head.total)
+        return new
+
+    def _make_room(self, head: Head, sender: int, size: int) -> None:
+        """Make room for a message where everything is counted.
+
+        :raises NoRoom: its sender has to wait
+        """
+        self._heads.write()
+        head.owns.clear()
+        head.log = None  # whatever comes, some of it may be gone
+        head.log = self._appending.rooms.make(
+            self._connection, log_of(self._connection, head.id), sender, size, self._now
+        )
+        head.bytes = head.log.held.bytes
+
+    def _trim(self) -> None:
+        """Look for what is old in the conversations whose turn it is."""
+        self._heads.write()
+        connection, now, rooms = self._connection, self._now, self._appending.rooms
+        retention = self._appending.retention
+        for name, head in self._old.items():
+            if name == conversations.EVERYONE:
+                kept = min(retention.count, EVERYONE_KEPT)
+                trim_expired(connection, head.id, now - retention.ms, now, head.total - kept)
+            elif head.accounted == head.total and head.accounted is not None:
+                rooms.trim(connection, log_of(connection, head.id), now)
+            else:
+                rooms.look(connection, head.id, head.total, head.bytes, now)
+            self._heads.forget(head)
+        self._old.clear()
+
+    # What is remembered
+
+    def _earlier(self, head: Head, item: Append, version: int, floor: positions.Position) -> Appended | None:
+        found = self._find(head, item.sender, item.client_id)
         if found is None:
             return None
-        epoch, n, before_epoch, before_n, sent_at, same, refused = found
-        if not same:
+        if found.digest != item.digest:
             raise Conflict()
-        if refused is not None:
-            raise Refused(refused)
-        kept = connection.execute(
-            "SELECT body FROM message WHERE conversation = ? AND epoch = ? AND n = ?", (id, epoch, n)
-        ).fetchone()
+        if found.refused is not None:
+            raise Refused(found.refused)
         # If it has been trimmed, use the repeated message instead.
-        body = kept[0] if kept is not None else item.body
-        if item.refers and self._unfit(connection, id, item, floor, now):
+        body = found.body if found.body is not None else item.body
+        if item.refers and self._unfit(head, item, floor):
             body = without_edit(body)
-        before = positions.text((before_epoch, before_n))
-        return Appended(positions.text((epoch, n)), before, sent_at, body, True, version)
+        self._stored.add((item.conversation, item.sender, item.client_id))
+        place, before = positions.text(found.position), positions.text(found.before)
+        return Appended(place, before, found.sent_at, body, True, version)
 
-    @staticmethod
-    def _is_remembered(
-        connection: sqlite3.Connection, id: int, total: int, sender: int, client_id: str, now: int
-    ) -> bool:
-        found = connection.execute(
-            "SELECT 1 FROM once WHERE conversation = ? AND sender = ? AND client_id = ? AND stored_at > ? "
-            "AND number > ?",
-            (id, sender, client_id, now - ONCE_SECONDS * 1000, total - ONCE_MESSAGES),
+    def _follows(self, head: Head, item: Append) -> bool:
+        """Return whether the message is remembered that must come before an item."""
+        sender, after, now = item.sender, item.after, self._now
+        if (item.conversation, sender, after) in self._stored:
+            return True
+        client_id, at, number = self._appending.latest.get((head.id, sender), ("", 0, 0))
+        if client_id == after and at > now - ONCE_SECONDS * 1000 and number > head.total - ONCE_MESSAGES:
+            return True
+        return self._find(head, sender, after) is not None
+
+    def _find(self, head: Head, sender: int, client_id: str) -> Remembered | None:
+        """Return what is remembered by a client_id."""
+        if not head.id:
+            return None
+        filter, connection, now = self._appending.filter, self._connection, self._now
+        if not filter.knows(head.id):
+            self._heads.write()
+            filter.learn(connection, head.id, now)
+        if not filter.may_have(head.id, sender, client_id):
+            return None
+        self._heads.write()
+        return find(connection, head.id, head.total, sender, client_id, now)
+
+    def _refuse(self, head: Head, item: Append, reason: str) -> None:
+        refuse(
+            self._connection,
+            head.id,
+            item.sender,
+            item.client_id,
+            item.sent_at,
+            head.total + 1,
+            item.digest,
+            self._now,
+            reason,
         )
-        return found.fetchone() is not None
+        self._appending.filter.add(head.id, item.sender, item.client_id, self._now)
 
-    def _unfit(self, connection: sqlite3.Connection, id: int, item: Append, floor: positions.Position, now: int) -> str:
+    # Texts that are revised
+
+    def _unfit(self, head: Head, item: Append, floor: positions.Position) -> str:
         """Return why an item cannot revise the text that it names, as REFUSALS has it; empty if it can.
 
         :param floor: the position up to which its sender may not read
@@ -256,10 +317,11 @@ class Appending:
         ref = item.recalls or item.refers
         if not ref:
             return ""
+        self._heads.write()
         position = positions.parse(ref)
-        found = connection.execute(
+        found = self._connection.execute(
             "SELECT counts, body FROM message WHERE conversation = ? AND epoch = ? AND n = ? AND sent_at >= ?",
-            (id, *position, now - self._retention.ms),
+            (head.id, *position, self._now - self._appending.retention.ms),
         ).fetchone()
         if found is None or position <= floor:
             return "gone"
@@ -271,8 +333,8 @@ class Appending:
         except BadFrame:
             return "gone"
 
-    def _blank(self, connection: sqlite3.Connection, id: int, position: positions.Position, by_operator: bool) -> None:
-        where = "WHERE conversation = ? AND epoch = ? AND n = ?"
+    def _blank(self, id: int, position: positions.Position, by_operator: bool) -> None:
+        connection, where = self._connection, "WHERE conversation = ? AND epoch = ? AND n = ?"
         found = connection.execute(
             f"SELECT body, sender, sent_at, charge FROM message {where}", (id, *position)
         ).fetchone()
@@ -287,48 +349,23 @@ class Appending:
         connection.execute(f"DELETE FROM edit {where}", (id, *position))
         shrunk(connection, id, sender, position, len(body) - len(blank))
         if charge == CHARGES[Charge.USER]:
-            self._quotas.give_back(connection, sender, sent_at // DAY_MS, len(body) - len(blank))
+            self._appending.quotas.give_back(connection, sender, sent_at // DAY_MS, len(body) - len(blank))
 
 
-def _begin(connection: sqlite3.Connection, name: str, people: conversations.PrivateConversation | None) -> int:
-    """Make a conversation, in which nothing was said, and return its id."""
-    low, high = (people.low, people.high) if people is not None else (0, 0)
-    id: int = connection.execute(
-        "INSERT INTO conversation (name, low, high, active) VALUES (?, ?, ?, 0) RETURNING id", (name, low, high)
-    ).fetchone()[0]
-    return id
+def _check(item: Append, dated: int) -> None:
+    """Raise an OverflowError or a UnicodeError if no column can hold an item."""
+    for number in (item.sender, item.sent_at, dated):
+        if not -positions.LIMIT <= number < positions.LIMIT:
+            raise OverflowError(f"{number} is too large")
+    item.client_id.encode()
+
+
+def _last_message(connection: sqlite3.Connection) -> int:
+    last: int = connection.execute("SELECT coalesce(max(id), 0) FROM message").fetchone()[0]
+    return last
 
 
 def floor_of(connection: sqlite3.Connection, group: int, user: int) -> positions.Position | None:
     """Return the position up to which a member may not read; None if the user is not a member."""
     row = connection.execute("SELECT epoch, n FROM member WHERE talk = ? AND user = ?", (group, user)).fetchone()
     return None if row is None else (row[0], row[1])
-
-
-def _place_in_group(
-    connection: sqlite3.Connection, group: int, sender: int, now: int
-) -> tuple[int, positions.Position, Muted | None]:
-    """Return the version of a group, up to where a member may not read, and why it may say nothing.
-
-    :raises CIMError: it is no member, or there is no such group
-    """
-    found = connection.execute("SELECT version, muted, ended FROM talk WHERE id = ?", (group,)).fetchone()
-    if found is None:
-        raise NotFound()
-    version, all_muted, ended = found
-    if not sender:
-        return version, positions.ZERO, None
-    if ended:
-        raise NotFound()
-    row = connection.execute(
-        "SELECT role, epoch, n, until FROM member LEFT JOIN talk_mute USING (talk, user) WHERE talk = ? AND user = ?",
-        (group, sender),
-    ).fetchone()
-    if row is None:
-        raise Forbidden()
-    role, epoch, n, until = row
-    if until is not None and Sanction(until).holds(now):
-        return version, (epoch, n), muted_by(until, "group")
-    if all_muted is not None and role == Role.MEMBER and Sanction(all_muted).holds(now):
-        return version, (epoch, n), muted_by(all_muted, "all")
-    return version, (epoch, n), None

@@ -184,8 +184,8 @@ class SqliteConversations:
             (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM conversation").fetchone()
             upto = after + MAX_LOOKED
             rows = connection.execute(
-                "SELECT name, EXISTS (SELECT 1 FROM message WHERE conversation = id AND sender = ?) FROM conversation "
-                "WHERE id > ? AND id <= ? ORDER BY id",
+                "SELECT name, EXISTS (SELECT 1 FROM message WHERE conversation = conversation.id AND sender = ?) "
+                "FROM conversation WHERE id > ? AND id <= ? ORDER BY id",
                 (user, after, upto),
             )
             names = [name for name, said in rows if said or conversations.involves(name, user)]

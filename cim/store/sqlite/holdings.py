@@ -28,6 +28,7 @@ from cim.store.bounds import (
     no_room,
     over_share,
 )
+from cim.store.sqlite.remembering import keep
 from cim.wire import conversations, positions
 from cim.wire.positions import Position
 
@@ -130,15 +131,6 @@ def write_own(connection: sqlite3.Connection, id: int, user: int, own: Own) -> N
     )
 
 
-def hold(connection: sqlite3.Connection, log: Log, sender: int, size: int, now: int) -> None:
-    """Count an entry that was appended."""
-    own = own_of(connection, log.id, sender)
-    speakers = log.speakers.on(now // DAY_MS)
-    write_own(connection, log.id, sender, own.plus(size, speakers.day))
-    held = log.held.plus(1, size)
-    write_log(connection, evolve(log, total=log.total + 1, held=held, speakers=speakers.joined(own.day)))
-
-
 def shrunk(connection: sqlite3.Connection, id: int, sender: int, position: Position, bytes: int) -> None:
     """Note that an entry has so many bytes less."""
     connection.execute("UPDATE conversation SET bytes = max(0, bytes - ?) WHERE id = ?", (bytes, id))
@@ -149,10 +141,11 @@ def shrunk(connection: sqlite3.Connection, id: int, sender: int, position: Posit
     )
 
 
-def trim_expired(connection: sqlite3.Connection, id: int, oldest: int, number: int = 0) -> None:
+def trim_expired(connection: sqlite3.Connection, id: int, oldest: int, now: int, number: int = 0) -> None:
     """Remove messages of a conversation that is not counted.
 
     :param oldest: those that were sent before, ms since 1970
+    :param now: ms since 1970
     :param number: those up to a number
     """
     rows = connection.execute(
@@ -161,13 +154,14 @@ def trim_expired(connection: sqlite3.Connection, id: int, oldest: int, number: i
     ).fetchall()
     old = [row for row in rows if row[2] <= number or row[3] < oldest]
     if old:
-        _remove(connection, id, old[-1][:2])
+        _remove(connection, id, old[-1][:2], now)
         bytes = sum(row[4] for row in old)
         connection.execute("UPDATE conversation SET bytes = max(0, bytes - ?) WHERE id = ?", (bytes, id))
 
 
-def _remove(connection: sqlite3.Connection, id: int, last: Position) -> None:
+def _remove(connection: sqlite3.Connection, id: int, last: Position, now: int) -> None:
     """Remove the entries of a conversation up to a position."""
+    keep(connection, id, last, now)
     for table in "message", "edit":
         connection.execute(f"DELETE FROM {table} WHERE conversation = ? AND (epoch, n) <= (?, ?)", (id, *last))
 
@@ -194,17 +188,23 @@ class Rooms:
             "SELECT number, sent_at FROM message WHERE conversation = ? ORDER BY epoch, n LIMIT 1", (id,)
         ).fetchone()
         if sent_at < oldest:
-            trim_expired(connection, id, oldest)
-        if (total - number + 1) * 2 >= self._bound.entries or bytes * 2 >= self._bound.bytes:
+            trim_expired(connection, id, oldest, now)
+        if self.is_half_full(total - number + 1, bytes):
             count_all(connection, id)
 
+    def is_half_full(self, entries: int, bytes: int) -> bool:
+        """Return whether so much is so near to the bounds that everything is to be counted."""
+        return entries * 2 >= self._bound.entries or bytes * 2 >= self._bound.bytes
+
+    def has_room(self, log: Log, size: int) -> bool:
+        """Return whether a message fits into a conversation as it is."""
+        return not any(beyond(log.held, size, self._bound))
+
     def make(self, connection: sqlite3.Connection, log: Log, sender: int, size: int, now: int) -> Log:
-        """Return the conversation with room for a message, or refuse it.
+        """Return a conversation that has no room with room for a message, or refuse it.
 
         :raises NoRoom: its sender has to wait
         """
-        if not any(beyond(log.held, size, self._bound)):
-            return log
         own = own_of(connection, log.id, sender)
         people = conversations.parse(log.name)
         private = isinstance(people, conversations.PrivateConversation)
@@ -215,7 +215,7 @@ class Rooms:
             if over_share(log.held, behind, size, self._bound, senders):
                 kept_for = people.other(sender)
         log, stuck = self.trim(connection, log, now, size, kept_for)
-        if stuck is None or not any(beyond(log.held, size, self._bound)):
+        if stuck is None or self.has_room(log, size):
             return log
         seconds = 0 if private else max(1, -(-(stuck + DAY_MS - now) // 1000))
         own = own_of(connection, log.id, sender)
@@ -268,7 +268,7 @@ class Rooms:
                 gone[sender] = evolve(own, held=own.held.plus(-1, -length), behind=behind)
         if last is None:
             return log, stuck
-        _remove(connection, log.id, last)
+        _remove(connection, log.id, last, now)
         for user, own in gone.items():
             write_own(connection, log.id, user, own)
         log = evolve(log, held=held)

@@ -38,7 +38,7 @@ _FIRST = (
         conversation INTEGER NOT NULL, epoch INTEGER NOT NULL, n INTEGER NOT NULL, before_epoch INTEGER NOT NULL,
         before_n INTEGER NOT NULL, sender INTEGER NOT NULL, sent_at INTEGER NOT NULL, counts INTEGER NOT NULL,
         number INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (conversation, epoch, n)) STRICT, WITHOUT ROWID""",
-    # The result of the append of each client_id, and its time.
+    # The result of the append of each client_id, and its time: since step 12 of those without a row in `message`.
     """CREATE TABLE IF NOT EXISTS once (
         conversation INTEGER NOT NULL, sender INTEGER NOT NULL, client_id TEXT NOT NULL, epoch INTEGER NOT NULL,
         n INTEGER NOT NULL, before_epoch INTEGER NOT NULL, before_n INTEGER NOT NULL, sent_at INTEGER NOT NULL,
@@ -290,6 +290,28 @@ _DOORS = (
 )
 
 
+#: What step 12 makes of `message`: messages in the order in which they were stored, which is cheap to write.
+_APPENDED = (
+    # before_epoch, before_n: the previous position; number: the ordinal of the message in its conversation; sent_at:
+    # when it was sent, and lift: how many ms of that were added to what its sender's route said; stored_at: when it was
+    # stored, 0 if an earlier release did that; counts: 1 if it counts as unread, else 0, or RECALLED; charge: what it
+    # counts to: a bound and a quota, a bound alone, nothing. What is remembered of it is here as long as it is kept.
+    """CREATE TABLE appended (
+        id INTEGER PRIMARY KEY, conversation INTEGER NOT NULL, epoch INTEGER NOT NULL, n INTEGER NOT NULL,
+        before_epoch INTEGER NOT NULL, before_n INTEGER NOT NULL, number INTEGER NOT NULL, sender INTEGER NOT NULL,
+        sent_at INTEGER NOT NULL, lift INTEGER NOT NULL, stored_at INTEGER NOT NULL, counts INTEGER NOT NULL,
+        charge INTEGER NOT NULL, client_id TEXT NOT NULL, digest BLOB NOT NULL, body BLOB NOT NULL) STRICT""",
+    """INSERT INTO appended (conversation, epoch, n, before_epoch, before_n, number, sender, sent_at, lift, stored_at,
+        counts, charge, client_id, digest, body)
+        SELECT conversation, epoch, n, before_epoch, before_n, number, sender, sent_at, 0, 0, counts, charge, '', x'',
+        body FROM message ORDER BY conversation, epoch, n""",
+    "DROP TABLE message",
+    "ALTER TABLE appended RENAME TO message",
+    "CREATE UNIQUE INDEX message_place ON message (conversation, epoch, n)",
+    f"CREATE INDEX message_recalled ON message (conversation, epoch, n, sender) WHERE counts = {RECALLED}",
+)
+
+
 _STEPS = (
     statements(*_FIRST),
     _people,
@@ -302,5 +324,6 @@ _STEPS = (
     statements(*_PAGES),
     statements(_SUSPENDED),
     statements(*_DOORS),
+    statements(*_APPENDED),
 )
 STORE = Schema(0x43494D53, _STEPS, frozenset({"account", "given"}))  # CIMS

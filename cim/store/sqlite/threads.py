@@ -118,6 +118,8 @@ class SqliteThreads:
             connection.execute("PRAGMA journal_mode=WAL")
             # Fewer and larger checkpoints: pages that are written repeatedly are copied once.
             connection.execute("PRAGMA wal_autocheckpoint=4000")
+            # What a savepoint could give back would go through a file otherwise.
+            connection.execute("PRAGMA temp_store=MEMORY")
         except sqlite3.Error:
             connection.close()
             raise

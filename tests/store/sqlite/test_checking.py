@@ -193,5 +193,5 @@ class CheckTests(Conversing, SynchronousTestCase):
     def test_records_of_no_conversation(self):
         self.assertIn(
             f"the record of a message of user {self.anna} is of a conversation that does not exist",
-            self.found("UPDATE once SET conversation = 77 WHERE conversation = 2"),
+            self.found(f"INSERT INTO once VALUES (77, {self.anna}, '1', 5, 1, 0, 0, 0, 1, x'', 0, NULL)"),
         )
