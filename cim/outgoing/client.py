@@ -17,7 +17,7 @@ from OpenSSL import SSL
 from service_identity import VerificationError
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.interfaces import IAddress, IHostResolution, IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
@@ -30,7 +30,7 @@ from cim.daemon.tracing import Tracer
 from cim.errors import CallTimeout, CIMError, RateLimited, Unavailable, Unreachable, Untrusted
 from cim.outgoing.guard import Guard, check_url
 from cim.traces import UNTRACED, Trace, traceparent
-from cim.web.calling import Answer, Body, read_body, reason
+from cim.web.calling import Answer, Body, Secure, read_body, reason
 
 #: The longest wait for a connection to one address, in seconds, and how many addresses of a name are tried.
 CONNECT_SECONDS = 3.0
@@ -190,7 +190,7 @@ class _Endpoints:
         host = uri.host.decode("ascii")
         endpoint: IStreamClientEndpoint = _Checked(self._reactor, self._guard, self._lookups, host, uri.port)
         if uri.scheme == b"https":
-            endpoint = wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)
+            endpoint = Secure(endpoint, self._policy, uri)
         return _Bounded(endpoint)
 
 

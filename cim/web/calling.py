@@ -16,7 +16,7 @@ from OpenSSL import SSL
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
-from twisted.internet.interfaces import IConsumer, IStreamClientEndpoint
+from twisted.internet.interfaces import IConsumer, IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import (
@@ -77,6 +77,28 @@ class Answer:
 
 
 @frozen
+@implementer(IStreamClientEndpoint)
+class Secure:
+    """An endpoint with TLS.
+
+    Its context is made when it connects: an Agent asks for the endpoint of each request, also of those that go over a
+    connection that is there.
+
+    :param uri: whose host has to prove its name
+    """
+
+    _endpoint: IStreamClientEndpoint
+    _policy: IPolicyForHTTPS
+    _uri: URI
+
+    def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Connect."""
+        creator = self._policy.creatorForNetloc(self._uri.host, self._uri.port)
+        connecting: Deferred[IProtocol] = wrapClientTLS(creator, self._endpoint).connect(factory)
+        return connecting
+
+
+@frozen
 @implementer(IAgentEndpointFactory)
 class _Endpoints:
     """Where an Agent connects for a URL."""
@@ -90,7 +112,7 @@ class _Endpoints:
         if uri.scheme == b"http":
             return endpoint
         if uri.scheme == b"https":
-            return wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)
+            return Secure(endpoint, self._policy, uri)
         raise SchemeNotSupported(f"{uri.scheme.decode('ascii', 'backslashreplace')} is neither http nor https")
 
 

@@ -25,6 +25,18 @@ class Counting(Resource):
         return request.content.read()
 
 
+class Policy(BrowserLikePolicyForHTTPS):
+    """Notes for whom it was asked how to make sure of them."""
+
+    def __init__(self, roots):
+        super().__init__(roots)
+        self.asked = []
+
+    def creatorForNetloc(self, hostname, port):
+        self.asked.append(hostname)
+        return super().creatorForNetloc(hostname, port)
+
+
 class OutgoingTests(TestCase):
     timeout = 30
 
@@ -39,7 +51,8 @@ class OutgoingTests(TestCase):
     def outgoing(self, *allowed, ca=None):
         roots = None if ca is None else Certificate.loadPEM(ca.certificate_pem)
         guard = Guard([ip_network(one) for one in allowed])
-        outgoing = Outgoing(self.reactor, guard, policy=BrowserLikePolicyForHTTPS(roots))
+        self.policy = Policy(roots)
+        outgoing = Outgoing(self.reactor, guard, policy=self.policy)
         self.addCleanup(outgoing.close)
         return outgoing
 
@@ -77,6 +90,14 @@ class OutgoingTests(TestCase):
         with self.assertRaises(Untrusted):
             await self.outgoing("127.0.0.0/8", "::1").request("POST", f"https://localhost:{port}/")
         self.assertEqual(self.resource.asked, 1)
+
+    async def test_requests_over_one_connection_share_its_context(self):
+        ca = certified("root", ca=True)
+        port = self.listen("localhost", ca=ca)
+        outgoing = self.outgoing("127.0.0.0/8", "::1", ca=ca)
+        for _ in range(3):
+            await outgoing.request("POST", f"https://localhost:{port}/", body=b"x")
+        self.assertEqual((self.resource.asked, self.policy.asked), (3, [b"localhost"]))
 
     async def test_names_that_do_not_resolve(self):
         with self.assertRaises(Unreachable):

@@ -17,6 +17,7 @@ from cim.route.messages.showing import shown
 from cim.wire import conversations, native
 from cim.wire.cim_pb2 import EDIT, MEMBERS, REACTION, RECALL
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _TYPES = {EDIT: "message.edited", RECALL: "message.recalled", REACTION: "message.reaction", MEMBERS: "group.changed"}
 
 
@@ -45,7 +46,7 @@ class Event:
         """Return it as it is sent."""
         when = datetime.fromtimestamp(self.at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         said = {"type": self.type, "timestamp": when, "data": dict(self.data)}
-        return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
+        return _encode(said).encode()
 
 
 def event_of(conversation: str, entry: Entry) -> Event | None:
