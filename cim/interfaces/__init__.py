@@ -18,7 +18,7 @@ from cim.interfaces.accounts import (
 )
 from cim.interfaces.conversations import IConversations, IFollowers, IMutes, IReports
 from cim.interfaces.groups import IGroups, IInvitations
-from cim.interfaces.links import ILink, ILinkUser
+from cim.interfaces.links import Asking, ILink, ILinkUser, Pushed
 from cim.interfaces.plugins import IMessageListener, IMessagePolicy, IPusher, IPushSelection, IServerSelection
 from cim.interfaces.registry import ROUTES, SERVERS, IAnnouncement, IRegistry
 from cim.interfaces.sessions import IPushes, ISessions
@@ -27,6 +27,7 @@ from cim.interfaces.store import IStore, IStoreClock
 __all__ = [
     "ROUTES",
     "SERVERS",
+    "Asking",
     "IAccounts",
     "IAnnouncement",
     "IBlocks",
@@ -55,4 +56,5 @@ __all__ = [
     "IStore",
     "IStoreClock",
     "IUserTokens",
+    "Pushed",
 ]

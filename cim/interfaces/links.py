@@ -2,15 +2,75 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Protocol
 
 from zope.interface import Attribute, Interface
+
+from cim.traces import UNTRACED, Trace
 
 if TYPE_CHECKING:
     from cim.model import (
         LinkPeer,
     )
     from cim.wire.link_pb2 import Item
+
+
+class Asking(Protocol):
+    """A session that asks something; these stay the same from its first request on.
+
+    :ivar id: names it among the sessions of its server
+    :ivar members: whether it gets messages of the kind MEMBERS
+    """
+
+    user: int
+    name: str
+    id: str
+    device: str
+    members: bool
+
+    @property
+    def asker(self) -> bytes:
+        """These, as the serialized fields at the start of each of its requests."""
+
+
+class Pushed(Protocol):
+    """Something that is pushed, without its recipients (see Deliver in link.proto).
+
+    :ivar origin: the link of the session that sent it
+    :ivar session: that session, which does not get it
+    """
+
+    @property
+    def packet(self) -> bytes:
+        """The Packet."""
+
+    @property
+    def origin(self) -> ILink | None:
+        """The link of the session that sent it."""
+
+    @property
+    def session(self) -> str:
+        """That session, which does not get it."""
+
+    @property
+    def repeated(self) -> bool:
+        """Whether the message was pushed before."""
+
+    @property
+    def batch(self) -> int:
+        """In a batch: how many of its messages are pushed from this one on."""
+
+    @property
+    def members(self) -> bool:
+        """Whether it is of the kind MEMBERS."""
+
+    @property
+    def trace(self) -> Trace:
+        """That of the message, if it is traced."""
+
+    def over(self, link: Any, users: Iterable[int]) -> bytes:
+        """Return the serialized item to send over a link."""
 
 
 class ILink(Interface):
@@ -31,6 +91,19 @@ class ILink(Interface):
 
         :param droppable: whether it is a Deliver, which a full queue drops
         """
+
+    # What is sent for every single message, by what it says, since not every link need serialize it.
+
+    def send_request(
+        call: int, asker: Asking, conversation: str, packet: bytes, after: str = "", trace: Trace = UNTRACED
+    ) -> bool:
+        """Send a Request that forwards a client's packet, as `send` does (see `cim.wire.packed.request`)."""
+
+    def send_reply(call: int, packet: bytes) -> bool:
+        """Send a Reply of one packet, as `send` does."""
+
+    def send_push(push: Pushed, users: list[int]) -> bool:
+        """Send a Deliver to users, as `send` does."""
 
     def lose(reason: str) -> None:
         """End the link, still trying to deliver what was sent. `link_down` follows in a later turn."""

@@ -10,12 +10,14 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from cim.interfaces import ILink, ILinkUser
+from cim.interfaces import Asking, ILink, ILinkUser, Pushed
+from cim.link.handed import OTHERS, Handed, HandedDeliver, HandedReply, HandedRequest
 from cim.link.handshake import HIGHEST_VERSION
 from cim.link.pipe import CONTROL_QUEUE, MAX_ITEM, QUEUE
 from cim.link.version1 import old_routes, old_servers
 from cim.model import LinkPeer
 from cim.supervision import Loop
+from cim.traces import UNTRACED, Trace
 from cim.wire.link_pb2 import Item, Missed
 
 #: Seconds until a lost pair is replaced.
@@ -24,7 +26,11 @@ RETRY = 0.2
 
 @implementer(ILink)
 class MemoryLink:
-    """One end of a pair. Items are handed over without a copy, so neither end may change one."""
+    """One end of a pair.
+
+    Items are handed over without a copy, so neither end may change one. What is sent for each message is not even
+    made one of link.proto's.
+    """
 
     _log = Logger()
 
@@ -33,23 +39,46 @@ class MemoryLink:
         self.version = version
         self.user = user
         self.other: MemoryLink
-        self.queue: list[Item] = []
+        self.queue: list[Item | Handed] = []
         self.queued = 0
         self._pair = pair
         self._missed = False
 
     def send(self, item: Item) -> bool:
         """Send an item after all earlier ones; False if it was dropped or the link is not up."""
+        return self._put(item, item.ByteSize(), item.HasField("deliver"))
+
+    def send_packed(self, item: bytes, droppable: bool) -> bool:
+        """Send a serialized item, as `send` does."""
+        return self._put(Item.FromString(item), len(item), droppable)
+
+    def send_request(
+        self, call: int, asker: Asking, conversation: str, packet: bytes, after: str = "", trace: Trace = UNTRACED
+    ) -> bool:
+        """Send a Request that forwards a client's packet, as `send` does."""
+        item = HandedRequest(call, asker, conversation, packet, after, trace)
+        return self._put(item, len(packet) + OTHERS, False)
+
+    def send_reply(self, call: int, packet: bytes) -> bool:
+        """Send a Reply of one packet, as `send` does."""
+        return self._put(HandedReply(call, packet), len(packet) + OTHERS, False)
+
+    def send_push(self, push: Pushed, users: list[int]) -> bool:
+        """Send a Deliver to users, as `send` does."""
+        item = HandedDeliver(push, users, push.session if push.origin is self else "")
+        return self._put(item, len(push.packet) + OTHERS + 8 * len(users), True)
+
+    def _put(self, item: Item | Handed, size: int, droppable: bool) -> bool:
+        """Queue an item that counts so many bytes."""
         pair = self._pair
         if not pair.up:
             return False
-        size = item.ByteSize()
         queued = self.queued + size
         if size > MAX_ITEM:
             pair.note_dropped()
             return False
         if queued > QUEUE:
-            if item.HasField("deliver"):
+            if droppable:
                 pair.note_dropped()
                 self._missed = True
                 return False
@@ -61,10 +90,6 @@ class MemoryLink:
         self.queue.append(item)
         pair.schedule()
         return True
-
-    def send_packed(self, item: bytes, droppable: bool) -> bool:
-        """Send a serialized item, as `send` does."""
-        return self.send(Item.FromString(item))
 
     def lose(self, reason: str) -> None:
         """End the link; what this end sent is still delivered, but nothing more is delivered to this end."""
@@ -81,7 +106,7 @@ class MemoryLink:
             if self._pair.lost_by is self.other:
                 break
             try:
-                self.other.user.link_received(self.other, item)
+                self.other.user.link_received(self.other, item)  # type: ignore[arg-type]  # looks like one
             except Exception:
                 self._log.failure("Failed to handle an item from {peer}", peer=self.other.peer.name)
 

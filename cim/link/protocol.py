@@ -26,6 +26,7 @@ from cim.errors import HandshakeFailed, ProtocolViolation
 from cim.interfaces import ILink, ILinkUser
 from cim.link.handshake import HIGHEST_VERSION, LinkHandshake, first_frame, refusal
 from cim.link.lifecycle import lifecycle
+from cim.link.packing import Packing
 from cim.link.pipe import MAX_FRAME, Pipe
 from cim.model import LinkPeer
 from cim.supervision import Loop
@@ -93,7 +94,7 @@ class LinkOwner(typing.Protocol):
 
 
 @implementer(ILink)
-class LinkProtocol(Protocol):
+class LinkProtocol(Packing, Protocol):
     """One end of a link; `cim.link.lifecycle` has its states, which act on this connection."""
 
     _log = Logger()

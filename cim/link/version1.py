@@ -23,6 +23,7 @@ from zope.interface import implementer
 
 from cim.errors import Unavailable
 from cim.interfaces import ILink, ILinkUser
+from cim.link.packing import Packing
 from cim.model import LinkPeer
 from cim.wire import link1_pb2, native
 from cim.wire.cim_pb2 import Deliver as Message
@@ -40,7 +41,7 @@ _Line = tuple[str, str]
 
 
 @implementer(ILink)
-class _Translated:
+class _Translated(Packing):
     """A link of version 1 as its user sees it."""
 
     def __init__(self, link: ILink) -> None:

@@ -8,6 +8,10 @@ from zope.interface.verify import verifyObject
 from cim.interfaces import ILink
 from cim.link.pipe import MAX_ITEM, QUEUE
 from cim.model import LinkPeer
+from cim.route.messages.delivery import Push
+from cim.server.sessions.table import Session
+from cim.traces import Trace
+from cim.wire.link_pb2 import Deliver, Request
 from tests.link.network import ROUTE, SERVER, MemoryPair, TCPPair, deliver, opened
 
 CHUNK = 256 * 1024
@@ -56,6 +60,67 @@ class Contract:
         pair.at_route.on_up = lambda link: link.send(deliver(1, 100_000))
         pair.settle()
         self.assertEqual(pair.at_server.calls, [1])
+
+    def test_what_is_sent_for_each_message_arrives_as_its_item(self):
+        """By what it says: whether it is an item of link.proto on the way is the link's own affair."""
+        pair = self.up()
+        session = Session(None)
+        session.user, session.name, session.id, session.device = 7, "alice", "5f", "phone"
+        packet, trace = b"\xa2\x06\x00", Trace(bytes(range(24)))
+        self.assertTrue(self.server.send_request(3, session, "p:7:8", packet))
+        self.assertTrue(self.server.send_request(4, session, "p:7:8", packet, "before", trace))
+        self.assertTrue(self.route.send_reply(3, b"accepted"))
+        said = Push(packet, self.route, "5f", repeated=True, batch=2, reads="1-2", members=True, trace=trace)
+        elsewhere = Push(packet, None, "5f")
+        self.assertTrue(self.route.send_push(said, [8, 7]))
+        self.assertTrue(self.route.send_push(elsewhere, [8]))
+        pair.settle()
+        self.assertEqual([item.WhichOneof("item") for item in pair.at_route.items], ["request"] * 2)
+        fields = [field for field in Request.DESCRIPTOR.fields_by_name if field not in ("call", "after", "trace")]
+        self.assertEqual([item.request.call for item in pair.at_route.items], [3, 4])
+        self.assertEqual([item.request.after for item in pair.at_route.items], ["", "before"])
+        self.assertEqual([item.request.trace for item in pair.at_route.items], [b"", trace])
+        asked = Request(user=7, name="alice", session="5f", device="phone", conversation="p:7:8", packet=packet)
+        for item in pair.at_route.items:
+            self.assertEqual(
+                {field: getattr(item.request, field) for field in fields},
+                {field: getattr(asked, field) for field in fields},
+            )
+        reply, first, second = pair.at_server.items
+        self.assertEqual([item.WhichOneof("item") for item in pair.at_server.items], ["reply", "deliver", "deliver"])
+        self.assertEqual((reply.reply.call, reply.reply.code, [*reply.reply.packets]), (3, "", [b"accepted"]))
+        for item, expected in (
+            (
+                first,
+                Deliver(
+                    users=[8, 7], packet=packet, except_session="5f", repeated=True, batch=2, members=True, trace=trace
+                ),
+            ),
+            (second, Deliver(users=[8], packet=packet)),
+        ):
+            for field in Deliver.DESCRIPTOR.fields_by_name:
+                said, wanted = getattr(item.deliver, field), getattr(expected, field)
+                self.assertEqual(
+                    [*said] if field in ("users", "sessions") else said,
+                    [*wanted] if field in ("users", "sessions") else wanted,
+                    field,
+                )
+
+    def test_a_full_queue_drops_pushes_and_takes_what_answers_and_asks(self):
+        pair = self.up()
+        push = Push(bytes(CHUNK))
+        sent = 0
+        while self.route.send_push(push, [8]):
+            sent += 1
+            self.assertLess(sent, 100)
+        self.assertGreater(sent, QUEUE / CHUNK - 2)
+        self.assertLessEqual(self.route.queued, QUEUE)
+        self.assertEqual(pair.dropped, 1)
+        self.assertTrue(self.route.send_reply(3, bytes(CHUNK)))
+        self.assertTrue(self.server.send_request(3, Session(None), "p:7:8", bytes(CHUNK)))
+        pair.settle()
+        kinds = [item.WhichOneof("item") for item in pair.at_server.items]
+        self.assertEqual((kinds.count("deliver"), kinds.count("reply"), kinds.count("missed")), (sent, 1, 1))
 
     def test_answers_from_within_link_received_arrive(self):
         pair = self.up()

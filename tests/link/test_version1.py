@@ -7,6 +7,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from cim.interfaces import ILink, ILinkUser
+from cim.link.packing import Packing
 from cim.link.version1 import old_routes, old_servers
 from cim.wire import link1_pb2
 from cim.wire.cim_pb2 import News, Packet, Typing
@@ -126,7 +127,7 @@ def present(said, batch=0):
 
 
 @implementer(ILink)
-class Link:
+class Link(Packing):
     """A link of version 1, and its user."""
 
     peer, version, queued = ROUTE, 1, 7

@@ -13,6 +13,7 @@ from zope.interface import implementer
 from cim.daemon.metrics import Metrics
 from cim.interfaces import ILink
 from cim.limits import Limit, defaults
+from cim.link.packing import Packing
 from cim.model import Account, Append, LinkPeer
 from cim.route.front.requests import Requests
 from cim.route.messages.accounts import KnownAccounts
@@ -39,7 +40,7 @@ START = 1_700_000_000
 
 
 @implementer(ILink)
-class Link:
+class Link(Packing):
     """A link to a server that records what is sent over it."""
 
     def __init__(self, name="127.0.0.1:11211:8081"):

@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cim.daemon.metrics import Metrics
 from cim.keys import derive_key
+from cim.link.packing import Packing
 from cim.model import LinkPeer
 from cim.registry.memory import MemoryRegistry
 from cim.server.edge.connection import Limits
@@ -30,7 +31,7 @@ KEY = derive_key(b"of the test's server", "ticket")
 START = 1_700_000_000
 
 
-class Route:
+class Route(Packing):
     """A link to a route that sends what the test wants; it answers logins unless told not to."""
 
     def __init__(self, name):

@@ -135,7 +135,7 @@ class Requests:
                     stored = native.deliver_packet(result.body, conversation, result.position, result.previous)
                     self._answer(link, request, (stored, accepted, stored))
                 else:
-                    link.send_packed(packed.reply(call, accepted), False)
+                    link.send_reply(call, accepted)
             elif isinstance(result, OutOfOrder):
                 # The server knows the fate of the message before, and therefore decides that of this one.
                 self._answer(link, request, code=native.OUT_OF_ORDER)

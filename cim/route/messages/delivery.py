@@ -131,7 +131,7 @@ class Delivery:
     def to_users(self, push: Push, users: Iterable[int]) -> None:
         """Push to the sessions of these users."""
         for link, at in self._by_link(push, users).items():
-            link.send_packed(push.over(link, at), True)
+            link.send_push(push, at)
 
     def ask_users(self, push: Push, users: Iterable[int]) -> list[Deferred[Outcome]]:
         """Push to the sessions of these users; each link's Outcome says how many sessions it was written to."""

@@ -10,23 +10,18 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 
 from cim.errors import CIMError
-from cim.interfaces import ILink
+from cim.interfaces import Asking, ILink
 from cim.server.sessions.table import Connection
-from cim.wire import packed
 from cim.wire.link_pb2 import OpenOutcome, Outcome, Reply
 from cim.wire.native import failure_packet
 
 Answer = Reply | OpenOutcome | Outcome
 
 
-class Asker(Protocol):
+class Asker(Asking, Protocol):
     """A session that makes requests."""
 
     connection: Connection
-
-    @property
-    def asker(self) -> bytes:
-        """The serialized fields that identify the session at the start of each of its requests."""
 
     @property
     def live(self) -> bool:
@@ -55,8 +50,8 @@ class Pending:
     deadline: float
     link: ILink | None = field(default=None, init=False)
 
-    def item(self, call: int) -> bytes:
-        """Return the serialized item to send.
+    def send(self, link: ILink, call: int) -> bool:
+        """Send it over a link; return what the link returns.
 
         :param call: the number by which the answer will name it
         """
@@ -81,9 +76,9 @@ class Question(Pending):
     made: bytes
     fate: Deferred[Answer]
 
-    def item(self, call: int) -> bytes:
+    def send(self, link: ILink, call: int) -> bool:
         """See Pending."""
-        return self.made
+        return link.send_packed(self.made, False)
 
     def answered(self, answer: Answer) -> None:
         """See Pending."""
@@ -110,13 +105,13 @@ class ClientRequest(Pending):
     weight: int = 1
     quiet: bool = False
 
-    def item(self, call: int) -> bytes:
+    def send(self, link: ILink, call: int) -> bool:
         """See Pending."""
-        return packed.request(call, self.session.asker, self.conversation, self.packet)
+        return link.send_request(call, self.session, self.conversation, self.packet)
 
     def answered(self, answer: Answer) -> None:
         """See Pending."""
-        assert isinstance(answer, Reply)
+        assert not isinstance(answer, OpenOutcome | Outcome)
         session = self.session
         if session.live:
             session.told(answer.packets)

@@ -21,9 +21,9 @@ from attrs import define, field
 
 from cim.daemon.tracing import Span
 from cim.errors import CIMError, Unavailable
+from cim.interfaces import ILink
 from cim.server.links.pending import Asker, ClientRequest
 from cim.traces import UNTRACED
-from cim.wire import packed
 from cim.wire.native import failure_packet
 
 #: In how many conversations of one session a failed Send may hold back others.
@@ -86,12 +86,12 @@ class SendRequest(ClientRequest):
     passed: int = field(default=0, init=False)
     error: type[CIMError] = field(default=Unavailable, init=False)
 
-    def item(self, call: int) -> bytes:
+    def send(self, link: ILink, call: int) -> bool:
         """See Pending."""
         before = self.before
         after = before.client_id if before is not None else ""
         trace = self.span.trace if self.span is not None else UNTRACED
-        return packed.request(call, self.session.asker, self.conversation, self.packet, after, trace)
+        return link.send_request(call, self.session, self.conversation, self.packet, after, trace)
 
     @property
     def is_awaited(self) -> bool:

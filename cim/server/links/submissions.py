@@ -35,10 +35,9 @@ from cim.server.links.send_order import (
 )
 from cim.server.sessions.table import Session
 from cim.supervision import Loop
-from cim.wire import packed
 from cim.wire.cim_pb2 import Watch
 from cim.wire.error_table import RETRYABLE, of_failure
-from cim.wire.link_pb2 import Item, Reply, StoreState
+from cim.wire.link_pb2 import Item, OpenOutcome, Outcome, StoreState
 from cim.wire.native import OUT_OF_ORDER, failure_packet, packet
 
 #: How many requests of its session a Watch counts as while it is unanswered: up to 200 packets answer it.
@@ -129,7 +128,7 @@ class Submissions:
         """Pass up a packet to which nobody awaits an answer."""
         link = self.link_of(conversation)
         if link is not None and link.queued <= MAX_QUEUED:
-            link.send_packed(packed.request(0, session.asker, conversation, packet), False)
+            link.send_request(0, session, conversation, packet)
 
     def watch(self, session: Session, packet: bytes) -> None:
         """Pass a Watch up to the session's home route, which tells it of others' presence."""
@@ -141,7 +140,7 @@ class Submissions:
         :param former: the link of its former home, which is told that the session watches nobody
         """
         if former is not None:
-            former.send_packed(packed.request(0, session.asker, "", _WATCH_NOBODY), False)
+            former.send_request(0, session, "", _WATCH_NOBODY)
         self.watch(session, session.watch)
 
     # Requests of this server's own.
@@ -200,7 +199,7 @@ class Submissions:
             link is None
             or len(self._pending) >= MAX_PENDING
             or link.queued > MAX_QUEUED
-            or not link.send_packed(pending.item(call), False)
+            or not pending.send(link, call)
         ):
             self._metrics.refused("no-route" if link is None else "route-too-slow")
             return False
@@ -222,7 +221,7 @@ class Submissions:
             del self._pending[call]
             pending.answered(answer)
             return
-        assert isinstance(answer, Reply)
+        assert not isinstance(answer, OpenOutcome | Outcome)
         if answer.code == OUT_OF_ORDER:
             self._out_of_order(pending)
             return

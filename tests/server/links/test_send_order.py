@@ -9,6 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.daemon.metrics import Metrics
+from cim.link.packing import Packing
 from cim.model import LinkPeer
 from cim.server.links.submissions import TIMEOUT, Submissions
 from cim.wire import packed
@@ -78,7 +79,7 @@ class Session:
             self.to_send = [name for name in self.names[first:] if name not in self.final]
 
 
-class Route:
+class Route(Packing):
     """A route that takes its time, and loses, refuses and answers Sends at random."""
 
     def __init__(self, name, storm):
