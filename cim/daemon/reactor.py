@@ -1,9 +1,11 @@
-"""The reactor of a daemon: Twisted's, which counts monotonically and writes within the turn.
+"""The reactor of a daemon: Twisted's, which counts monotonically and polls only when a turn is over.
 
 By itself Twisted writes to a socket only after the kernel has said that it can be written to: for each message that
 goes out alone, two changes to what is polled and an event of its own. But nearly every socket can be written to at any
 moment. So at the end of a turn, before it polls, the reactor writes once to each connection to which something was
 said in the turn, and polls only those that did not take all of it.
+
+Nor does it poll between what has come in a turn and what was put off to do it for all of that together.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ class WritesOfTurn:
 
     def __init__(self, reactor: Any) -> None:
         self._poll, self._poll_no_more = reactor.addWriter, reactor.removeWriter
-        self._run = reactor.runUntilCurrent
+        self._run, self._timeout = reactor.runUntilCurrent, reactor.timeout
         # Connections that have something to write and were not asked yet to do it.
         self._due: dict[Any, None] = {}
         # Those that the kernel did not take all from, and what else is polled.
@@ -57,6 +59,9 @@ class WritesOfTurn:
 
     def _turn(self) -> None:
         self._run()
+        if self._timeout() == 0:
+            # What was put off until all of the turn is known, so that it goes together: it is.
+            self._run()
         due = self._due
         if not due:
             return

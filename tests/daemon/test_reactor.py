@@ -125,6 +125,22 @@ class WritesOfTurnTests(SynchronousTestCase):
         self.turn()
         self.assertEqual(order, [b"0 again", b"1", b"2"])
 
+    def test_what_is_put_off_is_done_before_the_next_poll(self):
+        """A link hands over what came in the turn, and an appender calls the store with all of it."""
+        self.reactor.callLater(0, self.reactor.callLater, 0, self.socket.write, b"put off")
+        self.turn()
+        self.assertEqual(self.socket.taken, [b"put off"])
+
+    def test_what_is_put_off_again_and_again_does_not_keep_the_reactor_from_polling(self):
+        def put_off():
+            done.append(None)
+            self.reactor.callLater(0, put_off)
+
+        done = []
+        put_off()
+        self.turn()
+        self.assertEqual(len(done), 3)
+
     def test_what_the_kernel_does_not_take_is_polled_and_stays_in_order(self):
         self.socket.room = 3
         self.socket.write(b"answer")
