@@ -114,16 +114,21 @@ class GuestMessages:
         self._sending.allow(sender, conversation, len(texts), sum(len(text.encode()) for text in texts))
         messages = self._chain(said, conversation)
         await self._sending.judge(messages)
-        ended: list[tuple[bool, Any]] = await DeferredList(self._sending.send_all(messages), consumeErrors=True)
-        appended = [at for well, at in ended if well]
-        if len(appended) < len(messages):
-            # What was stored of it is pushed all the same.
-            for message, (well, at) in zip(messages, ended, strict=True):
-                if well:
-                    self._sending.push(message, at)
-            next(failure for well, failure in ended if not well).raiseException()
+        fates = self._sending.send_all(messages)
+        # Nearly all calls say one thing.
+        appended = [await fates[0]] if len(fates) == 1 else await self._all_stored(messages, fates)
         if not await self._push(said, messages, appended):
             raise UserOffline()
+
+    async def _all_stored(self, messages: Sequence[Outgoing], fates: Iterable[Deferred[Appended]]) -> list[Appended]:
+        """Return where all messages are; if some are not stored, push those that are, and raise the first error."""
+        ended: list[tuple[bool, Any]] = await DeferredList(fates, consumeErrors=True)
+        if all(well for well, _ in ended):
+            return [at for _, at in ended]
+        for message, (well, at) in zip(messages, ended, strict=True):
+            if well:
+                self._sending.push(message, at)
+        raise next(failure.value for well, failure in ended if not well)
 
     def _chain(self, said: _Private, conversation: str) -> list[Outgoing]:
         """Return texts as messages each of which is stored behind the one before it, or not at all."""
