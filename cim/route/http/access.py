@@ -10,7 +10,7 @@ from attrs import frozen
 
 from cim.api_keys import APIKey
 from cim.errors import Forbidden, Unauthorized
-from cim.model import Account
+from cim.model import Account, Credential
 from cim.route.front.rates import Rates
 from cim.route.http.api_keys import APIKeys
 from cim.route.http.page_logins import COOKIE, PageLogins
@@ -33,6 +33,7 @@ class Caller:
     :param address: where it comes from, in calls that need no proof or are audited
     :param tokens: where its token was checked
     :param jwt: a JWT of an operator's issuer, in a login; it was not looked at
+    :param credential: in a login with a token, the user's credential as it was when that was checked
     :param page: what the page's cookie is called, if the page makes the call and it is a login or by the cookie
     """
 
@@ -42,6 +43,7 @@ class Caller:
     tokens: Tokens | None = None
     page: str = ""
     jwt: str = ""
+    credential: Credential | None = None
 
     @property
     def operator(self) -> bool:
@@ -155,8 +157,11 @@ class Access:
             text = bearer.decode("ascii")
         except UnicodeDecodeError:
             raise Unauthorized() from None
-        if call.who is Who.MAYBE_USER and self._names_issuer(text):
-            return Caller(address=address, jwt=text)
+        if call.who is Who.MAYBE_USER:
+            if self._names_issuer(text):
+                return Caller(address=address, jwt=text)
+            proven, credential = await self._tokens.check_now(text)
+            return self._caller(proven, call, address, credential=credential)
         return self._caller(await self._tokens.check(text), call, address)
 
     async def _page(self, request: Any, cookie: str, caller: Caller, call: Call) -> Caller:
@@ -171,13 +176,15 @@ class Access:
             raise
         return self._caller(proven, call, caller.address, caller.page)
 
-    def _caller(self, proven: Proven, call: Call, address: str, page: str = "") -> Caller:
+    def _caller(
+        self, proven: Proven, call: Call, address: str, page: str = "", credential: Credential | None = None
+    ) -> Caller:
         self._rates.take("user-calls", proven.account.id)
         if call.needs is None:
             raise Forbidden("this call is for operators: it needs an API key")
         if call.needs not in proven.scopes:
             raise Forbidden(f"this token may not do that: it lacks the scope `{call.needs}`")
-        return Caller(proven, None, address, self._tokens, page)
+        return Caller(proven, None, address, self._tokens, page, credential=credential)
 
 
 def check_scope(key: APIKey, call: Call) -> None:

@@ -236,12 +236,14 @@ class AccountsAPI:
     async def _unrevoked(self, caller: Caller) -> tuple[Account, Credential, str]:
         """Return the account of a token, its credential, not as cached (a session outlives its token), and its root."""
         assert caller.proven is not None
-        credential = await self._store.credentials.credential(caller.account.id)
+        # A cookie was checked by what is cached.
+        credential = caller.credential or await self._store.credentials.credential(caller.account.id)
         if credential is None or caller.proven.issued < credential.valid_from:
             raise Unauthorized("the token was revoked: log in again")
         if credential.ban is not None:
             raise Banned.of(credential.ban)
-        await self._tokens.confirm_made(caller.proven)
+        if caller.credential is None:
+            await self._tokens.confirm_made(caller.proven)
         return caller.account, credential, caller.proven.root
 
     async def _still_stands(self, caller: Caller, account: Account, credential: Credential, device: str) -> None:

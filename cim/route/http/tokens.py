@@ -23,7 +23,7 @@ from twisted.internet.task import deferLater
 from cim.cache import Cache
 from cim.errors import Unauthorized
 from cim.interfaces import ICredentials, IStoreClock, IUserTokens
-from cim.model import ID_LIMIT, Account
+from cim.model import ID_LIMIT, Account, Credential
 from cim.signed import sign, verify
 from cim.user_tokens import ALL, Bounds, UserScope, UserToken, scopes_of, words_of
 
@@ -170,11 +170,11 @@ class Tokens:
             claims |= {"dev": bounds.device, "tok": bounds.token}
         return sign(self._key, claims)
 
-    async def check(self, text: str, *, page: bool = False) -> Proven:
-        """Return the user that a token proves.
+    def read(self, text: str, *, page: bool = False) -> Proven:
+        """Return the user that a token proves unless it was revoked.
 
         :param page: whether it is that of a cookie
-        :raises Unauthorized: the token is not signed with our key, or expired, or revoked
+        :raises Unauthorized: the token is not signed with our key, or expired
         """
         claims = verify(self._key, text, self._time.now() / 1000, *((PAGE,) if page else ("", BOUNDED)))
         subject, name, issued, owner, root = (claims.get(claim) for claim in ("sub", "name", "ims", "own", "root"))
@@ -187,7 +187,16 @@ class Tokens:
             raise Unauthorized()
         owner = owner if isinstance(owner, str) else ""
         root = root if isinstance(root, str) else owner
-        proven = Proven(Account(user, name), issued, owner, root, device if isinstance(device, str) else "", bounds)
+        return Proven(Account(user, name), issued, owner, root, device if isinstance(device, str) else "", bounds)
+
+    async def check(self, text: str, *, page: bool = False) -> Proven:
+        """Return the user that a token proves.
+
+        :param page: whether it is that of a cookie
+        :raises Unauthorized: the token is not signed with our key, or expired, or revoked
+        """
+        proven = self.read(text, page=page)
+        user, bounds = proven.account.id, proven.bounds
         valid_from = self._kept.get(user)
         if valid_from is None:
             await self._confirm_issued(proven)
@@ -196,6 +205,19 @@ class Tokens:
         if bounds is not None and bounds.token and not self._there.get((user, bounds.token)):
             await self.confirm_made(proven)
         return proven
+
+    async def check_now(self, text: str) -> tuple[Proven, Credential]:
+        """Return the user that a token proves at this moment, whatever is cached, and the user's credential.
+
+        :raises Unauthorized: as `check`
+        """
+        proven = self.read(text)
+        credential = await self._credentials.credential(proven.account.id)
+        if credential is None:
+            raise Unauthorized(_REVOKED)
+        _check_issued(proven, credential.valid_from)
+        await self.confirm_made(proven)
+        return proven, credential
 
     def age(self, proven: Proven) -> float:
         """Return for how many seconds a token has been valid."""

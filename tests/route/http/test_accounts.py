@@ -465,6 +465,13 @@ class TokenTests(APICase):
         for route in (0, 1):
             self.ok("GET", "/v1/sessions", token=self.token, route=route)
 
+    def test_a_login_looks_once_before_the_reservation_and_once_after(self):
+        credentials = self.store.credentials
+        looked, look = [], credentials.credential
+        self.patch(credentials, "credential", lambda user: looked.append(user) or look(user))
+        self.ok("POST", "/v1/sessions", {}, token=self.token, status=201)
+        self.assertEqual(looked, [self.alice.id] * 2)
+
     def test_logging_in_again_with_a_token(self):
         login = self.ok("POST", "/v1/sessions", {"device": "desk"}, token=self.token, status=201)
         self.assertEqual(login["user_id"], self.alice.id)

@@ -152,6 +152,15 @@ class TokenTests(TokenCase):
         self.failureResultOf(Deferred.fromCoroutine(self.tokens.confirm(proven)), Unauthorized)
         self.assertEqual(len(self.credentials.looks), 3)
 
+    def test_checking_at_this_moment_looks_up_whatever_is_cached(self):
+        token = self.tokens.issue(ALICE, 0, "owner")
+        proven = self.successResultOf(self.check(token))
+        now = self.successResultOf(Deferred.fromCoroutine(self.tokens.check_now(token)))
+        self.assertEqual(now, (proven, self.credentials.of[5]))
+        for credential in (Credential("x", proven.issued + 1), None):
+            self.credentials.of[5] = credential
+            self.failureResultOf(Deferred.fromCoroutine(self.tokens.check_now(token)), Unauthorized)
+
     def test_a_look_up_from_before_a_change_is_not_cached(self):
         token = self.tokens.issue(ALICE, 0, "owner")
         self.credentials.slow = True
