@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Any, Self
 
@@ -36,6 +37,8 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+# Each login names the address of its server.
+@lru_cache(maxsize=1024)
 def _split_address(text: str, what: str) -> tuple[str, int, int]:
     host, ports = host_and_ports(text)
     if not host or len(ports) != 2 or not all(map(_is_port, ports)):
