@@ -223,10 +223,12 @@ class Requests:
         Deferred.fromCoroutine(self._open(link, opening)).addErrback(self._open_failed, link, opening)
 
     async def _open(self, link: ILink, opening: Open) -> None:
+        # Asked before the claim is waited for, so that the store answers both at once.
+        reading = self._grouping.memberships(opening.user)
         claimed = await self._recorder.claim(opening.user, opening.device, link.peer.place, opening.owner)
         outcome = OpenOutcome(call=opening.call, code="" if claimed else "replaced")
         if claimed:
-            memberships = await self._grouping.memberships(opening.user)
+            memberships = await reading
             if memberships is None:
                 raise Unavailable()
             for member in memberships.members:

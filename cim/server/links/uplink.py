@@ -298,7 +298,9 @@ class Uplink:
     def opened(self, session: Session) -> None:
         """Tell all routes of a new session."""
         now = self._clock.seconds()
-        confirming = Confirming(now) if session.waits_for_routes else None
+        waits = session.waits_for_routes
+        # The only route is asked for heads next, over the same link: when it answers, it knows of the session.
+        confirming = Confirming(now) if waits and len(self._links) > 1 else None
         home = self._home_of(session)
         for name, link in self._links.items():
             item = self._opened(session, name == home)
@@ -307,7 +309,7 @@ class Uplink:
                 confirming.calls[call] = link
                 self._calls[call] = confirming
             link.send(item)
-            if confirming is None:
+            if not waits:
                 self._fences.after(link, partial(self._heard, session, now))
         if confirming is not None and confirming.calls:
             self._confirming[session] = confirming

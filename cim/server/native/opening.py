@@ -1,8 +1,8 @@
 """A native session from its ticket to its Welcome (docs/architecture.md, Logins).
 
 First the home route claims the session in the store and returns the user's groups. Then all routes are told of the
-session, and have a second to confirm. Only then is the home route asked what is new, so that whatever comes later is
-pushed.
+session, and have a second to confirm, unless there is only one, which hears what follows on the same link after that.
+Only then is the home route asked what is new, so that whatever comes later is pushed.
 """
 
 from __future__ import annotations
