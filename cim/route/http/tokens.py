@@ -30,6 +30,9 @@ from cim.user_tokens import ALL, Bounds, UserScope, UserToken, scopes_of, words_
 #: How long a look-up of a user's credential is cached, in seconds.
 KEPT_SECONDS = 3.0
 KEPT_USERS = 100_000
+#: For how long it is remembered that we signed a token, in seconds, and of how many.
+READ_SECONDS = 60.0
+READ_TOKENS = 10_000
 #: The audience of tokens that are good in a cookie alone.
 PAGE = "page"
 #: The audience of tokens that are bounded, so that routes of earlier releases refuse them.
@@ -88,6 +91,8 @@ class Tokens:
         self._time = time
         self._new_id = new_id
         self.seconds = int(hours * 3600)
+        # What tokens say whose signature was checked, and when they expire.
+        self._read: Cache[tuple[str, bool], tuple[Proven, int]] = Cache(clock.seconds, READ_SECONDS, READ_TOKENS)
         # From when each user's tokens are valid.
         self._kept: Cache[int, float] = Cache(clock.seconds, KEPT_SECONDS, KEPT_USERS)
         # Whether a token that a back end made is there, by its user and id.
@@ -176,6 +181,10 @@ class Tokens:
         :param page: whether it is that of a cookie
         :raises Unauthorized: the token is not signed with our key, or expired
         """
+        return self._parsed(text, page)[0]
+
+    def _parsed(self, text: str, page: bool) -> tuple[Proven, int]:
+        """Return what `read` does, and when the token expires, in seconds."""
         claims = verify(self._key, text, self._time.now() / 1000, *((PAGE,) if page else ("", BOUNDED)))
         subject, name, issued, owner, root = (claims.get(claim) for claim in ("sub", "name", "ims", "own", "root"))
         bounds = _bounds(claims) if claims.get("aud") == BOUNDED else None
@@ -187,7 +196,8 @@ class Tokens:
             raise Unauthorized()
         owner = owner if isinstance(owner, str) else ""
         root = root if isinstance(root, str) else owner
-        return Proven(Account(user, name), issued, owner, root, device if isinstance(device, str) else "", bounds)
+        device = device if isinstance(device, str) else ""
+        return Proven(Account(user, name), issued, owner, root, device, bounds), claims["exp"]
 
     async def check(self, text: str, *, page: bool = False) -> Proven:
         """Return the user that a token proves.
@@ -195,7 +205,11 @@ class Tokens:
         :param page: whether it is that of a cookie
         :raises Unauthorized: the token is not signed with our key, or expired, or revoked
         """
-        proven = self.read(text, page=page)
+        parsed = self._read.get((text, page))
+        if parsed is None or parsed[1] <= self._time.now() / 1000:
+            parsed = self._parsed(text, page)
+            self._read.keep((text, page), parsed)
+        proven = parsed[0]
         user, bounds = proven.account.id, proven.bounds
         valid_from = self._kept.get(user)
         if valid_from is None:

@@ -111,6 +111,29 @@ class TokenTests(TokenCase):
         token = self.tokens.issue(ALICE, 0, "owner")
         self.assertEqual(verify(b"k" * 32, token, 1_700_000_000)["exp"], 1_700_000_000 + 3600)
 
+    def test_a_signature_is_checked_once_in_a_while(self):
+        checked = []
+        self.patch(tokens, "verify", lambda *what: checked.append(what[1]) or verify(*what))
+        token = self.tokens.issue(ALICE, 0, "owner")
+        for _ in range(3):
+            self.assertEqual(self.successResultOf(self.check(token)).account, ALICE)
+        self.assertEqual(checked, [token])
+        self.clock.advance(tokens.READ_SECONDS)
+        self.successResultOf(self.check(token))
+        self.assertEqual(checked, [token] * 2)
+
+    def test_a_token_that_was_checked_expires_all_the_same(self):
+        token = self.tokens.issue(ALICE, 0, "owner")
+        self.clock.advance(3599)
+        self.successResultOf(self.check(token))
+        self.clock.advance(1)
+        self.failureResultOf(self.check(token), Unauthorized)
+
+    def test_what_is_good_in_a_cookie_is_so_nowhere_else_when_it_was_checked(self):
+        token = self.tokens.issue(ALICE, 0, "owner", device="page")
+        self.successResultOf(Deferred.fromCoroutine(self.tokens.check(token, page=True)))
+        self.failureResultOf(self.check(token), Unauthorized)
+
     def test_a_look_up_is_cached_for_a_while(self):
         token = self.tokens.issue(ALICE, 0, "owner")
         for _ in range(5):
