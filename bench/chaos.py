@@ -23,7 +23,7 @@ from bench.clocks import ClockFaults
 from bench.cluster import Cluster, machine_names
 from bench.crowd import Crowd, add_crowd
 from bench.disks import DiskFaults
-from bench.failovers import FailoverFaults, OneAtATime
+from bench.failovers import FailoverFaults, OneAtATime, ShardFaults
 from bench.faults import Deck, Havoc, Maker, kind_of
 from bench.figures import Percentiles
 from bench.history import told
@@ -37,6 +37,7 @@ from bench.upgrades import UpgradeFaults, checkout
 from bench.webhook_reader import READER, WebhookReader
 from tests.harness.daemons import UNLIMITED, UNLIMITED_SESSIONS
 from tests.harness.processes import ProcessFailed
+from tests.harness.redis_cluster import RedisCluster
 
 #: How often a run tells how far it is.
 TELL_SECONDS = 60.0
@@ -45,14 +46,17 @@ WEBHOOK_PATIENCE = 150.0
 #: The machine of the clients, and of this process.
 CLIENTS = "clients"
 #: All that there are; each run makes some of them.
-KINDS = [
-    kind_of(*kind)
-    for kinds in (
-        *(ProcessFaults.every_kind, ConnectionFaults.kinds, ClientFaults.kinds, NetworkFaults.kinds),
-        *(ClockFaults.kinds, DiskFaults.kinds, FailoverFaults.kinds, RestoreFaults.kinds, UpgradeFaults.kinds),
+KINDS = list(
+    dict.fromkeys(
+        kind_of(*kind)
+        for kinds in (
+            *(ProcessFaults.every_kind, ConnectionFaults.kinds, ClientFaults.kinds, NetworkFaults.kinds),
+            *(ClockFaults.kinds, DiskFaults.kinds, FailoverFaults.kinds, ShardFaults.kinds, RestoreFaults.kinds),
+            UpgradeFaults.kinds,
+        )
+        for kind in kinds
     )
-    for kind in kinds
-]
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +69,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--routes", type=int, default=2, metavar="N", help="number of routes (%(default)s)")
     option("--hosts", action="store_true", help="give each process a machine of its own, and break the network too")
     option("--redundant", action="store_true", help="have three Redis servers, and wait for a majority of them")
+    option(
+        "--sharded",
+        action="store_true",
+        help="have a Redis Cluster of three masters with a replica each, and wait for both",
+    )
     option("--restores", action="store_true", help="put Redis back to a backup now and then")
     option("--webhook", action="store_true", help="attach a webhook, whose receiver is to get all messages in order")
     option("--older", metavar="COMMIT", help="begin with servers and routes of this commit, and replace them")
@@ -139,14 +148,15 @@ class Chaos:
             directory,
             servers=arguments.servers,
             routes=arguments.routes,
-            proxied=self._network is None and not arguments.redundant,
+            proxied=self._network is None and not (arguments.redundant or arguments.sharded),
             network=self._network,
             durable=not arguments.forgetful,
             server_options=UNLIMITED_SESSIONS,
             redundant=arguments.redundant,
+            sharded=arguments.sharded,
             route_options=(
                 *("--login-policy", "many", "--accounts=open", "--guests", *UNLIMITED),
-                *(("--acknowledge", "majority") if arguments.redundant else ()),
+                *(("--acknowledge", "majority") if arguments.redundant or arguments.sharded else ()),
                 *posted,
             ),
         )
@@ -183,12 +193,15 @@ class Chaos:
             cable = NetworkFaults(self.reactor, self._network)
             self._ends += [disks.end, cable.end]
             makers += [disks, cable, ClockFaults(self.reactor, cluster.directory, cluster.kinds)]
-        elif not arguments.redundant:
+        elif not (arguments.redundant or arguments.sharded):
             makers.append(ConnectionFaults(self.reactor, cluster.proxies))
         redis = cluster.redis_set
         if redis is None:
             return makers
-        makers.append(FailoverFaults(self.reactor, redis, mishaps))
+        if isinstance(redis, RedisCluster):
+            makers.append(ShardFaults(self.reactor, redis, mishaps))
+        else:
+            makers.append(FailoverFaults(self.reactor, redis, mishaps))
         held: set[str] = set()
         return [OneAtATime(maker, redis, held) for maker in makers]
 

@@ -25,6 +25,7 @@ from tests.harness.processes import (
     ZooKeeperProcess,
     free_port,
 )
+from tests.harness.redis_cluster import RedisCluster
 from tests.harness.redis_set import DOWN_AFTER_MS, RedisSet
 
 #: How many Redis servers there are where there is not just one; each has a Sentinel beside it.
@@ -80,10 +81,11 @@ class Cluster:
     :param network: has a machine for each process
     :param down_after_ms: of the Sentinels, if there are some
     :param redundant: whether there are three Redis servers, and Sentinels, instead of one Redis; not with `proxied`
+    :param sharded: whether there is a Redis Cluster of three masters with a replica each; not with `proxied`
     :ivar store: the value of the routes' option --store
     :ivar link_ports: where the routes take links
     :ivar redis: the Redis, or the first master
-    :ivar redis_set: the Redis servers, if there are several
+    :ivar redis_set: the Redis servers, if there are several, as a set or as a cluster
     :ivar proxies: the proxies by kind of connection: "link" (one for each route), "redis", "zookeeper"
     :raises DataInUse: another cluster has the directory
     """
@@ -103,6 +105,7 @@ class Cluster:
         durable: bool = True,
         network: Network | None = None,
         redundant: bool = False,
+        sharded: bool = False,
         down_after_ms: int = DOWN_AFTER_MS,
     ) -> None:
         self._network = network
@@ -115,9 +118,12 @@ class Cluster:
         self._lock = _lock(self.directory / "lock")
         make_secret_file(self.secret_file, os.urandom)
         ports = Ports(fixed_ports)
-        self.redis_set: RedisSet | None = None
-        if redundant:
-            fsync = "always" if durable else "no"
+        self.redis_set: RedisSet | RedisCluster | None = None
+        fsync = "always" if durable else "no"
+        if sharded:
+            self.redis_set = RedisCluster(reactor, self._folder("redis"), appendfsync=fsync)
+            self.redis: RedisProcess = self.redis_set.members[0]
+        elif redundant:
             self.redis_set = RedisSet(
                 reactor,
                 self._folder("redis"),
@@ -125,7 +131,7 @@ class Cluster:
                 down_after_ms=down_after_ms,
                 machines=[self._machine(f"redis-{number}") for number in range(1, REDUNDANT + 1)],
             )
-            self.redis: RedisProcess = self.redis_set.members[0]
+            self.redis = self.redis_set.members[0]
         else:
             self.redis = RedisProcess(
                 reactor,
@@ -217,7 +223,7 @@ class Cluster:
             "route": self.routes,
             "redis": self.redis_servers,
             "zookeeper": [self.zookeeper],
-            **({} if self.redis_set is None else {"sentinel": self.redis_set.sentinels}),
+            **({"sentinel": self.redis_set.sentinels} if isinstance(self.redis_set, RedisSet) else {}),
         }
 
     @property

@@ -82,7 +82,7 @@ class Failovers:
         )
         try:
             await self.cluster.start()
-            assert self.cluster.redis_set is not None
+            assert isinstance(self.cluster.redis_set, RedisSet)
             return await self._run(self.cluster, self.cluster.redis_set, random.Random(seed))
         finally:
             if arguments.keep:

@@ -169,8 +169,8 @@ class Options(
             "store",
             None,
             "redis:127.0.0.1:6379",
-            "redis:HOST:PORT[/DB], redis+sentinel:NAME@HOST:PORT[,HOST:PORT...][/DB], with TLS rediss..., or"
-            " sqlite:FILE.",
+            "redis:HOST:PORT[/DB], redis+sentinel:NAME@HOST:PORT[,HOST:PORT...][/DB],"
+            " redis+cluster:HOST:PORT[,HOST:PORT...], with TLS rediss..., or sqlite:FILE.",
         ],
         [
             "acknowledge",

@@ -17,6 +17,8 @@ from cim.named_host import NamedHost
 from cim.plain import quoted
 from cim.private_files import BadFile
 from cim.store.pages import DEFAULT
+from cim.store.redis.cluster.connection import ClusterConnection
+from cim.store.redis.cluster.store import ClusterStore
 from cim.store.redis.connection import RedisConnection
 from cim.store.redis.introducing import credentials
 from cim.store.redis.sentinel import Address, Watched, number
@@ -26,8 +28,8 @@ from cim.store.redis.tls import over_tls
 from cim.store.sqlite.store import SqliteStore
 
 CONNECT_TIMEOUT = 5.0
-#: With TLS, and with Sentinels that name the master.
-REDIS = ("redis", "rediss", "redis+sentinel", "rediss+sentinel")
+#: With TLS, with Sentinels that name the master, and a cluster.
+REDIS = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
 
 
 @frozen
@@ -91,8 +93,8 @@ def store_from(
 ) -> IStore:
     """Return the store that `text` names, not yet started.
 
-    :param text: `redis:HOST:PORT[/DB]`, `redis+sentinel:NAME@HOST:PORT[,HOST:PORT...][/DB]`, either with `rediss` for
-        TLS, or `sqlite:FILE`
+    :param text: `redis:HOST:PORT[/DB]`, `redis+sentinel:NAME@HOST:PORT[,HOST:PORT...][/DB]`,
+        `redis+cluster:HOST:PORT[,HOST:PORT...]`, each with `rediss` for TLS, or `sqlite:FILE`
     :param time_of_day: the time in seconds since 1970
     :param access: how Redis lets a route in
     :param acknowledge: when what is stored is acknowledged
@@ -103,6 +105,9 @@ def store_from(
     """
     scheme, _, rest = text.partition(":")
     random = random or Random().random
+    if scheme.endswith("+cluster") and scheme in REDIS:
+        cluster = _cluster(scheme, rest, reactor, access, acknowledge, time_of_day, random, refuse)
+        return ClusterStore(cluster, reactor, retention, random=random)
     if scheme in REDIS:
         connection = _connection(scheme, rest, reactor, access, acknowledge, time_of_day, random, refuse)
         return RedisStore(connection, reactor, retention, random=random)
@@ -115,7 +120,9 @@ def store_from(
             raise InvalidField("acknowledge", "must be local with sqlite:, which has no replicas")
         return SqliteStore(rest, reactor, retention, time_of_day=time_of_day, random=random)
     raise InvalidField(
-        "store", f"must be redis:HOST:PORT[/DB], rediss:..., redis+sentinel:... or sqlite:FILE, not {quoted(text)}"
+        "store",
+        "must be redis:HOST:PORT[/DB], rediss:..., redis+sentinel:..., redis+cluster:... or sqlite:FILE, "
+        f"not {quoted(text)}",
     )
 
 
@@ -140,22 +147,8 @@ def _connection(
     database = number(database_text, 65536) if slash else 0
     if database is None:
         raise InvalidField("store", f"{scheme}: the database after the / must be a number, not {quoted(database_text)}")
-    if access.user is not None and access.password is None:
-        raise InvalidField("store", "has a user, which needs a password: give --store-password-file, too")
-    if access.sentinel_user is not None and access.sentinel_password is None:
-        raise InvalidField(
-            "store", "has a user of Sentinels, which needs a password: give --sentinel-password-file, too"
-        )
-    if access.sentinel_password is not None and not watching:
-        raise InvalidField("store", f"{scheme}: asks no Sentinels, which --sentinel-password-file is for")
-    if not tls and (access.ca is not None or access.certificate is not None):
-        form = "rediss+sentinel:NAME@HOST:PORT[/DB]" if watching else "rediss:HOST:PORT[/DB]"
-        raise InvalidField("store", f"{scheme}: does not use certificates: with TLS it is {form}")
-
-    def reached(address: Address) -> IStreamClientEndpoint:
-        endpoint = NamedHost(reactor, address.host, address.port, timeout=CONNECT_TIMEOUT)
-        return over_tls(endpoint, address.host, access.ca, access.certificate) if tls else endpoint
-
+    _check_access(scheme, access)
+    reached = _reached(reactor, tls, access)
     common: dict[str, Any] = {
         "random": random,
         "time_of_day": time_of_day,
@@ -181,3 +174,64 @@ def _connection(
         return RedisConnection(reactor, reached(address), where, servers=servers, **common)
     except BadFile as error:
         raise InvalidField("store", f"{scheme}: {error}")
+
+
+def _cluster(
+    scheme: str,
+    rest: str,
+    reactor: Any,
+    access: RedisAccess,
+    acknowledge: Acknowledge,
+    time_of_day: Callable[[], float],
+    random: Callable[[], float],
+    refuse: Callable[[str], object],
+) -> ClusterConnection:
+    seeds = [Address.parse(place) for place in rest.split(",")]
+    if None in seeds:
+        form = f"{scheme}:HOST:PORT[,HOST:PORT...]"
+        raise InvalidField("store", f"must name nodes of a cluster, {form}, without a database, not {quoted(rest)}")
+    _check_access(scheme, access)
+    reached = _reached(reactor, scheme.startswith("rediss"), access)
+    places = list(dict.fromkeys(one for one in seeds if one is not None))
+    try:
+        reached(places[0])  # says what is wrong with certificates
+    except BadFile as error:
+        raise InvalidField("store", f"{scheme}: {error}")
+    return ClusterConnection(
+        reactor,
+        places,
+        reached,
+        random=random,
+        time_of_day=time_of_day,
+        user=access.user,
+        password=access.password,
+        refuse=refuse,
+        servers=(lambda there: acknowledge.servers or there) if acknowledge.majority else None,
+    )
+
+
+def _check_access(scheme: str, access: RedisAccess) -> None:
+    """Refuse what does not go together.
+
+    :raises InvalidField: says why
+    """
+    if access.user is not None and access.password is None:
+        raise InvalidField("store", "has a user, which needs a password: give --store-password-file, too")
+    if access.sentinel_user is not None and access.sentinel_password is None:
+        raise InvalidField(
+            "store", "has a user of Sentinels, which needs a password: give --sentinel-password-file, too"
+        )
+    if access.sentinel_password is not None and not scheme.endswith("+sentinel"):
+        raise InvalidField("store", f"{scheme}: asks no Sentinels, which --sentinel-password-file is for")
+    if not scheme.startswith("rediss") and (access.ca is not None or access.certificate is not None):
+        _, plus, more = scheme.partition("+")
+        where = {"sentinel": "NAME@HOST:PORT[/DB]", "cluster": "HOST:PORT"}.get(more, "HOST:PORT[/DB]")
+        raise InvalidField("store", f"{scheme}: does not use certificates: with TLS it is rediss{plus}{more}:{where}")
+
+
+def _reached(reactor: Any, tls: bool, access: RedisAccess) -> Callable[[Address], IStreamClientEndpoint]:
+    def reached(address: Address) -> IStreamClientEndpoint:
+        endpoint = NamedHost(reactor, address.host, address.port, timeout=CONNECT_TIMEOUT)
+        return over_tls(endpoint, address.host, access.ca, access.certificate) if tls else endpoint
+
+    return reached

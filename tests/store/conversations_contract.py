@@ -20,6 +20,9 @@ def flat(lists):
 
 
 class ConversationsContract(Conversing):
+    #: How many pages are empty if a user has marked all but the oldest three of 230 conversations.
+    empty_pages = 2
+
     def test_it_is_a_store_of_conversations(self):
         self.assertTrue(verifyObject(IConversations, self.conversations))
         self.assertEqual(self.conversations.skipped, 0)
@@ -605,7 +608,7 @@ class ConversationsContract(Conversing):
         await self.conversations.mark(marks[:-3])
         pages = await self.pages(ALICE)
         self.assertEqual([page for page in pages if page], [names[-3:]])
-        self.assertEqual(len(pages), 3)
+        self.assertEqual(len(pages), self.empty_pages + 1)
 
     async def test_activity_between_pages_does_not_disturb_them(self):
         now = self.now()

@@ -9,6 +9,7 @@ from zope.interface.verify import verifyObject
 from cim.errors import InvalidField
 from cim.interfaces import IStore
 from cim.store.choose import Acknowledge, RedisAccess, store_from
+from cim.store.redis.cluster.store import ClusterStore
 from cim.store.redis.store import RedisStore
 from cim.store.sqlite.store import SqliteStore
 from tests.harness.certificates import certified
@@ -35,7 +36,7 @@ class StoreFromTests(SynchronousTestCase):
 
     def test_the_error_says_what_is_wrong(self):
         for text, words in [
-            ("", "redis:HOST:PORT[/DB], rediss:..., redis+sentinel:... or sqlite:FILE"),
+            ("", "redis:HOST:PORT[/DB], rediss:..., redis+sentinel:..., redis+cluster:... or sqlite:FILE"),
             ("redis", "must name a host and a port"),
             ("redis:", "must name a host and a port"),
             ("redis:localhost", "must name a host and a port"),
@@ -92,6 +93,20 @@ class StoreFromTests(SynchronousTestCase):
         self.assertIn("with TLS it is rediss+sentinel:NAME@HOST:PORT", message)
         self.assertIn("/nowhere cannot be read", self.refused("rediss+sentinel:main@one:26379", ca="/nowhere"))
 
+    def test_clusters(self):
+        for text in ("redis+cluster:one:6379", "redis+cluster:one:6379,[fd00::1]:6380", "rediss+cluster:one:6379"):
+            self.assertIsInstance(self.chosen(text), ClusterStore)
+        store = self.chosen("redis+cluster:one:6379,two:6379", access=RedisAccess("cim", "hunter2"))
+        self.assertIn("one:6379,two:6379", store.health())
+        self.assertNotIn("hunter2", repr((store.health(), store.facts())))
+        for text in ("redis+cluster:", "redis+cluster:one", "redis+cluster:one:6379/0", "redis+cluster:one:6379,"):
+            self.assertIn("must name nodes of a cluster, redis+cluster:HOST:PORT[,HOST:PORT...]", self.refused(text))
+        self.assertIn("needs a password", self.refused("redis+cluster:one:6379", user="cim"))
+        self.assertIn("asks no Sentinels", self.refused("redis+cluster:one:6379", sentinel_password="hunter2"))
+        message = self.refused("redis+cluster:one:6379", ca="ca.pem")
+        self.assertIn("with TLS it is rediss+cluster:HOST:PORT", message)
+        self.assertIn("/nowhere cannot be read", self.refused("rediss+cluster:one:6379", ca="/nowhere"))
+
     def test_majorities(self):
         for text, shown in [("local", "local"), ("majority", "majority"), ("majority:3", "majority:3")]:
             self.assertEqual(str(Acknowledge.parse(text)), shown)
@@ -105,7 +120,9 @@ class StoreFromTests(SynchronousTestCase):
         self.assertNotIn("servers", self.acknowledged("redis:one:6379", "local"))
         self.assertIn("3 of 5 Redis servers have it", self.acknowledged("redis:one:6379", "majority:5"))
         self.assertIn("3 of 5 Redis servers have it", self.acknowledged("redis+sentinel:main@one:1", "majority:5"))
-        # Before a Sentinel says of how many.
+        self.assertIn("2 of 3 Redis servers have it", self.acknowledged("redis+cluster:one:1", "majority:3"))
+        # Before a Sentinel, or a node of the cluster, says of how many.
+        self.assertIn("2 of 2 Redis servers have it", self.acknowledged("redis+cluster:one:1", "majority"))
         self.assertIn("2 of 2 Redis servers have it", self.acknowledged("redis+sentinel:main@one:1", "majority"))
         for text, words in [("redis:one:6379", "such as majority:3"), ("sqlite:x.db", "must be local")]:
             error = self.assertRaises(

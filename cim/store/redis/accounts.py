@@ -46,7 +46,7 @@ from cim.store.redis.walking import walk
 from cim.store.rules.external_ids import LEADS_ELSEWHERE
 
 if TYPE_CHECKING:
-    from cim.store.redis.connection import RedisConnection
+    from cim.store.redis.calls import RedisCalls
     from cim.store.redis.schema import RedisSchema
 
 _ID = re.compile(rb"[1-9][0-9]*")
@@ -87,7 +87,7 @@ class RedisAccounts:
 
     def __init__(
         self,
-        connection: RedisConnection,
+        connection: RedisCalls,
         changing: Changing,
         forms: NameForms,
         people: People,

@@ -19,14 +19,14 @@ from cim.store.redis.keys import Key
 from cim.store.rules.blocks import check_blocked
 
 if TYPE_CHECKING:
-    from cim.store.redis.connection import RedisConnection
+    from cim.store.redis.calls import RedisCalls
 
 
 @implementer(IBlocks)
 class RedisBlocks:
     """Blocks that all routes share."""
 
-    def __init__(self, connection: RedisConnection, changing: Changing) -> None:
+    def __init__(self, connection: RedisCalls, changing: Changing) -> None:
         self._connection = connection
         self._changing = changing
 

@@ -25,7 +25,7 @@ from cim.store.redis.scripts import script
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-    from cim.store.redis.connection import RedisConnection
+    from cim.store.redis.calls import RedisCalls
 
 T = TypeVar("T")
 
@@ -83,7 +83,7 @@ class Changing:
     :param random: returns a number from 0 to 1, for jitter
     """
 
-    def __init__(self, connection: RedisConnection, clock: IReactorTime, random: Callable[[], float]) -> None:
+    def __init__(self, connection: RedisCalls, clock: IReactorTime, random: Callable[[], float]) -> None:
         self._connection = connection
         self._clock = clock
         self._time = connection.clock

@@ -24,9 +24,9 @@ from cim.wire import conversations, native, positions
 from cim.wire.positions import ZERO, Position
 
 if TYPE_CHECKING:
-    from cim.store.redis.connection import RedisConnection
+    from cim.store.redis.calls import RedisCalls
 
-_CHECK = "check"
+CHECK = "check"
 #: How many entries, or members, are read at once.
 STEP = 500
 _LOG = re.compile(rb"(\S+) ([0-9]+) ([0-9]+) ([0-9]+)")
@@ -42,7 +42,7 @@ class RedisCheck:
     :ivar counted: how much was read
     """
 
-    def __init__(self, connection: RedisConnection) -> None:
+    def __init__(self, connection: RedisCalls) -> None:
         self._connection = connection
         self.counted = Counted()
 
@@ -78,7 +78,7 @@ class RedisCheck:
         for pattern, kind, look in looks:
             after: str | None = ""
             while after is not None:
-                keys = await walk(self._connection, _CHECK, pattern, kind, _themselves, after=after, limit=100)
+                keys = await walk(self._connection, CHECK, pattern, kind, _themselves, after=after, limit=100)
                 for key in keys.items:
                     found = await look(key)
                     for complaint in await look(key) if found else ():
@@ -87,7 +87,11 @@ class RedisCheck:
                 after = keys.more or None
 
     async def _ask(self, *commands: tuple[str | int, ...]) -> list[Any]:
-        return await self._connection.commands(_CHECK, *commands)
+        return await self._connection.commands(CHECK, *commands)
+
+    async def _ask_beside(self, conversation: str, *commands: tuple[str | int, ...]) -> list[Any]:
+        """Ask for what lies beside a conversation."""
+        return await self._ask(*commands)
 
     async def _account(self, key: str) -> list[str]:
         user = id_of_account(key.encode())
@@ -124,7 +128,7 @@ class RedisCheck:
         return wrong
 
     async def _group(self, key: str) -> list[str]:
-        name = _tag(key, Key.GROUP)
+        name = tag_of(key, Key.GROUP)
         found = re.fullmatch(r"g:([0-9]+)", name)
         if found is None:
             return []
@@ -172,7 +176,7 @@ class RedisCheck:
                 return
 
     async def _memberships(self, key: str) -> list[str]:
-        user = _tag(key, Key.GROUPS_OF)
+        user = tag_of(key, Key.GROUPS_OF)
         (groups,) = await self._ask(("HKEYS", key))
         names = [group.decode() for group in groups]
         there = await self._ask(*(("HEXISTS", Key.MEMBERS.of(f"g:{group}"), user) for group in names)) if names else []
@@ -206,7 +210,7 @@ class RedisCheck:
         return wrong
 
     async def _conversation(self, key: str) -> list[str]:
-        name = _tag(key, Key.COUNTERS)
+        name = tag_of(key, Key.COUNTERS)
         try:
             conversations.parse(name)
         except InvalidField:
@@ -228,14 +232,15 @@ class RedisCheck:
         return wrong + await self._followers(name, end)
 
     async def _followers(self, name: str, end: Position) -> list[str]:
-        noted, changed, followers = await self._ask(
+        noted, changed, followers = await self._ask_beside(
+            name,
             ("HEXISTS", Key.COUNTERS.of(name), "noted"),
             ("HEXISTS", Key.CHANGED, name),
             ("ZRANGE", Key.FOLLOWERS, 0, -1),
         )
         wrong = [] if noted <= changed else [f"{name}: that it has changed will be told to no webhook"]
         for follower in followers:
-            (held,) = await self._ask(("HGET", Key.FOLLOWED.of(follower.decode()), name))
+            (held,) = await self._ask_beside(name, ("HGET", Key.FOLLOWED.of(follower.decode()), name))
             place = (held or b"").rpartition(b" ")[2].decode()
             if positions.parse(place) > end:
                 wrong.append(f"{name}: webhook {follower.decode()} is at {place}, beyond the end")
@@ -277,7 +282,8 @@ async def _themselves(keys: Sequence[bytes]) -> Sequence[str]:
     return [key.decode(errors="replace") for key in keys]
 
 
-def _tag(key: str, prefix: Key) -> str:
+def tag_of(key: str, prefix: Key) -> str:
+    """Return the tag of a key of a kind."""
     return key.removeprefix(prefix).removeprefix("{").removesuffix("}")
 
 

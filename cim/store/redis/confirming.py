@@ -16,7 +16,7 @@ long. With `appendfsync always` a replica answers WAIT only after it has written
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -44,6 +44,7 @@ class Confirming:
     :param clock: has its later turn when a question may follow the calls of this one
     :param servers: of how many servers a majority must have it, the master and its replicas
     :param cut: called with a reason if they do not have it in time, and to end the connection
+    :param traces: returns commands of which replicas get each that is not refused; one is enough
     """
 
     def __init__(
@@ -52,8 +53,10 @@ class Confirming:
         clock: IReactorTime,
         servers: Callable[[], int],
         cut: Callable[[str], object],
+        traces: Callable[[], Sequence[tuple[str, ...]]] = lambda: (("PUBLISH", CHANNEL, ""),),
     ) -> None:
         self._ask = ask
+        self._traces = traces
         self._clock = clock
         self._servers = servers
         self._cut = cut
@@ -95,11 +98,17 @@ class Confirming:
         needed = majority(servers)
         expected = max(needed, self._current)
         wrong: list[str] = []
+        untraced: list[str] = []
 
         def refused(failure: Failure) -> None:
             wrong.append(failure.getErrorMessage())
 
+        def refused_trace(failure: Failure) -> None:
+            untraced.append(failure.getErrorMessage())
+
         def answered(replicas: Any) -> None:
+            if len(untraced) == len(traces):
+                wrong[:0] = untraced
             if not wrong and replicas >= needed:
                 if replicas < expected:
                     self._current = replicas
@@ -120,8 +129,10 @@ class Confirming:
             for waiter in waiting:
                 waiter.errback(StoreUnavailable())
 
+        traces = self._traces()
         try:
-            self._ask("PUBLISH", CHANNEL, "").addErrback(refused)
+            for trace in traces:
+                self._ask(*trace).addErrback(refused_trace)
             self._ask("WAIT", expected, CONFIRM_MS).addErrback(refused).addCallback(answered)
         except Exception:  # the connection was lost before
             refused(Failure())

@@ -18,20 +18,19 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 
 from cim.errors import StoreUnavailable
 from cim.store.clock import StoreClock
+from cim.store.redis.calls import RedisCalls
 from cim.store.redis.clock import CLOCK
 from cim.store.redis.confirming import Confirming
 from cim.store.redis.epoch import EPOCH, Epoch
-from cim.store.redis.facts import DISPENSABLE, ServerFacts
-from cim.store.redis.introducing import credentials, facts_of, introduce, needed
+from cim.store.redis.facts import ServerFacts
+from cim.store.redis.introducing import close, credentials, facts_of, introduce, load, needed, tell
 from cim.store.redis.keys import Key
 from cim.store.redis.looks import Looks
 from cim.store.redis.patience import Patience
 from cim.store.redis.protocol import connections
-from cim.store.redis.refusals import Refusals
 from cim.store.redis.schema import complaint
 from cim.supervision import Loop
 
@@ -55,7 +54,7 @@ def retry_delay(failures: int, random: Callable[[], float]) -> float:
     return min(MAX_DELAY, FIRST_DELAY * 2.0 ** min(failures, 10)) * (0.5 + random() / 2)
 
 
-class RedisConnection:
+class RedisConnection(RedisCalls):
     """Calls Redis, and recovers from every failure by itself.
 
     :param address: the address of Redis for health and log
@@ -68,8 +67,6 @@ class RedisConnection:
     :param reply_timeout: seconds without a reply after which unanswered calls fail and it reconnects
     :param refuse: called with a sentence if what is in Redis was not for this release from the beginning
     """
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -89,6 +86,7 @@ class RedisConnection:
     ) -> None:
         import txredisapi
 
+        super().__init__()
         self._RedisError = txredisapi.RedisError
         self._ResponseError = txredisapi.ResponseError
         self._clock = reactor
@@ -110,12 +108,8 @@ class RedisConnection:
         self._away: str | None = "not connected yet"
         self._said_away = False
         self._patience = Patience(reactor)
-        self._refusals = Refusals()
-        self._unanswered = 0
-        self._reconnect_listeners: list[Callable[[], None]] = []
-        self._latency_listeners: list[Callable[[str, float], None]] = []
         self._ordered = [EPOCH, CLOCK]
-        self.server = ServerFacts()
+        self._server = ServerFacts()
         self.looks = Looks(
             reactor,
             address,
@@ -124,6 +118,16 @@ class RedisConnection:
             wrote=self._wrote,
             changed=self._returned,
         )
+
+    @property
+    def named(self) -> str:
+        """See RedisCalls."""
+        return f"Redis at {self._address}"
+
+    @property
+    def server(self) -> ServerFacts:
+        """What it says of itself."""
+        return self._server
 
     @property
     def epoch(self) -> Epoch:
@@ -154,13 +158,7 @@ class RedisConnection:
         self.looks.stop()
         opened, self._protocol = self._opened, None
         self._away = "stopped"
-        if opened is not None and opened.connected:
-            gone = opened.whenDisconnected()
-            opened.transport.loseConnection()
-            abort = self._clock.callLater(1.0, opened.transport.abortConnection)
-            await gone
-            if abort.active():
-                abort.cancel()
+        await close(opened, self._clock)
         self._patience.end()
 
     async def _connect(self) -> float | None:
@@ -209,30 +207,12 @@ class RedisConnection:
             if not self._used:
                 self._refuse(f"Redis at {self._address} cannot be used: {reason}")
             raise StoreUnavailable(reason)
-        for script in self._ordered:
-            try:
-                await protocol.ask("SCRIPT", "LOAD", script.text)
-            except self._ResponseError:  # forbidden: the first call loads the script
-                pass
+        await load(protocol, self._ordered)
         await needed(protocol, "TIME")  # the scripts' own errors do not name it
         await self.looks.first(protocol, server)
-        if server != self.server:
-            self.server = server
-            self._log.info(
-                "{server} at {address}: {facts}",
-                address=self._address,
-                **server.log_fields(self._servers and self._servers()),
-            )
-            if server.complaint():
-                self._log.warn("Redis at {address}: {complaint}", address=self._address, complaint=server.complaint())
-            for command, reason in server.refused.items():
-                self._log.warn(
-                    "Redis at {address} refuses {command} ({reason}). {follows}",
-                    address=self._address,
-                    command=command,
-                    reason=reason,
-                    follows=DISPENSABLE[command],
-                )
+        if server != self._server:
+            self._server = server
+            tell(self._log, self._address, server, self._servers and self._servers())
 
     def _connected(self, protocol: Any) -> None:
         self._protocol = protocol
@@ -246,11 +226,6 @@ class RedisConnection:
         if was_away:
             self._log.info("Redis at {address} is back", address=self._address)
             self._returned()
-
-    def _returned(self) -> None:
-        for listener in self._reconnect_listeners:
-            with self._log.failuresHandled("A listener to the return of Redis failed"):
-                listener()
 
     def _lost(self, reason: str) -> None:
         self.looks.stop()
@@ -289,31 +264,21 @@ class RedisConnection:
     # Calling
 
     def load(self, script: Script) -> None:
-        """Load a script in the handshake, so that its calls run in the order in which they are made.
-
-        Otherwise the first call must be repeated with the script's text, and the next call may overtake it.
-        """
+        """See RedisCalls."""
         self._ordered.append(script)
 
     def run(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Deferred[Any]:
-        """Run a script, by its hash if Redis knows it; bulk replies are bytes.
-
-        Every failure is a StoreUnavailable: the script may or may not have run.
-        """
+        """See RedisCalls."""
         return Deferred.fromCoroutine(self._call(script.name, lambda protocol: protocol.run(script, keys, args)))
 
     def evaluate(
         self, name: str, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]
     ) -> Coroutine[Deferred[Any], Any, Any]:
-        """Run a script as part of the operation `name`, which the caller counts (see `observed`); fails like `run`."""
+        """See RedisCalls."""
         return self._call(name, lambda protocol: protocol.run(script, keys, args), observed=False)
 
     def run_in_epoch(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Deferred[Any]:
-        """Run a script that may refuse to run because a new epoch must begin, which then does.
-
-        Its first argument is the highest number of the epoch's record that this route has seen. On one connection these
-        calls run in the order in which they are made.
-        """
+        """See RedisCalls."""
         return Deferred.fromCoroutine(
             self._call(script.name, lambda protocol: self._in_epoch(protocol, script, keys, args))
         )
@@ -331,7 +296,7 @@ class RedisConnection:
         return await protocol.run(script, keys, (self.epoch.needed, *args))
 
     def command(self, name: str, *args: str | bytes | int) -> Deferred[Any]:
-        """Run a command and count it under `name`; fails like `run`."""
+        """See RedisCalls."""
         return Deferred.fromCoroutine(self._call(name, lambda protocol: protocol.call(*args)))
 
     async def _call(self, name: str, ask: Callable[[Any], Awaitable[Any]], observed: bool = True) -> Any:
@@ -353,7 +318,7 @@ class RedisConnection:
                 self.observed(name, self._clock.seconds() - started)
 
     async def commands(self, name: str, *commands: tuple[str | bytes | int, ...]) -> list[Any]:
-        """Run commands in one write, as part of the operation `name`, which the caller counts; fails like `run`."""
+        """See RedisCalls; they go in one write."""
         if self._unanswered >= MAX_UNANSWERED:
             raise StoreUnavailable()
         self._unanswered += 1
@@ -375,23 +340,11 @@ class RedisConnection:
             self.refused(name, str(error))
         return StoreUnavailable()
 
-    def observed(self, name: str, seconds: float) -> None:
-        """Report the duration of an operation to the observer."""
-        for listener in self._latency_listeners:
-            listener(name, seconds)
-
     def refused(self, name: str, reason: str) -> None:
-        """Log that Redis refused an operation or a part of it."""
+        """See RedisCalls."""
         if reason.startswith("READONLY"):
             self.cut("it has become a replica")
-        if self._refusals.note(reason):
-            self._log.warn(
-                "Redis at {address} refused {name}: {reason}", address=self._address, name=name, reason=reason
-            )
-
-    def _wrote(self) -> None:
-        if self._refusals.wrote():
-            self._log.info("Redis at {address} takes writes again", address=self._address)
+        super().refused(name, reason)
 
     # Reporting
 
@@ -412,15 +365,3 @@ class RedisConnection:
         server = self.server.facts(self._servers and self._servers())
         facts = {"store": f"Redis at {self._address}", **server, **self.clock.facts()}
         return facts if self._sentinels is None else {**facts, **self._sentinels.facts()}
-
-    def on_epoch(self, listener: Callable[[], None]) -> None:
-        """See IStore."""
-        self.epoch.on_change(listener)
-
-    def on_reconnect(self, listener: Callable[[], None]) -> None:
-        """See IStore."""
-        self._reconnect_listeners.append(listener)
-
-    def observe(self, latency: Callable[[str, float], None]) -> None:
-        """See IStore."""
-        self._latency_listeners.append(latency)

@@ -28,7 +28,7 @@ removed them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -58,7 +58,7 @@ from cim.store.redis.walking import walk
 from cim.wire import conversations, positions
 
 if TYPE_CHECKING:
-    from cim.store.redis.connection import RedisConnection
+    from cim.store.redis.calls import RedisCalls
 
 APPEND = script("append", "positions", "history", "once")
 READ = script("read", "positions")
@@ -79,7 +79,7 @@ class RedisConversations:
 
     def __init__(
         self,
-        connection: RedisConnection,
+        connection: RedisCalls,
         retention: Retention,
         *,
         no_space: Callable[[], bool],
@@ -101,13 +101,18 @@ class RedisConversations:
         """See IConversations."""
         if not self._clock.known:
             return Deferred.fromCoroutine(self._append_later(items))
+        return self._append(items, [self._charge(item) for item in items], self._retention.user_bytes)
+
+    def _append(
+        self, items: Sequence[Append], charges: Sequence[str], quota: int
+    ) -> Deferred[list[Appended | CIMError]]:
         keys: list[str] = []
         kept = self._retention
         args: list[str | bytes | int] = [self._clock.now(), kept.count, kept.ms, EVERYONE_KEPT, kept.bytes]
-        args += (kept.user_bytes, int(self._no_space()), self._clock.lift())
-        for item in items:
+        args += (quota, int(self._no_space()), self._clock.lift())
+        for item, charge in zip(items, charges, strict=True):
             keys.append(Key.STREAM.of(item.conversation))
-            terms = f"{_role(item)}|{item.recalls or item.refers}|{item.past_blocks:d}|{self._charge(item)}"
+            terms = f"{_role(item)}|{item.recalls or item.refers}|{item.past_blocks:d}|{charge}"
             args += (item.sender, item.client_id, item.digest, item.body, item.sent_at, item.after, terms)
         args.append(int(self.followed))
         return self._connection.run_in_epoch(APPEND, keys, args).addCallback(
@@ -141,8 +146,12 @@ class RedisConversations:
             return refused(answer[1:].decode(errors="replace"))
         position, previous, version = answer.decode().split(" ")
         if not previous:
-            self._connection.epoch.saw(int(position.partition("-")[0]))
+            self._saw(item.conversation, int(position.partition("-")[0]))
         return Appended(position, previous, item.sent_at, item.body, False, int(version))
+
+    def _saw(self, conversation: str, number: int) -> None:
+        """Take note of the number with which a conversation begins, which no other one begins with."""
+        self._connection.epoch.saw(number)
 
     def read(
         self, conversation: str, *, after: str = "", before: str = "", limit: int, floor: str = ""
@@ -240,7 +249,7 @@ class RedisConversations:
         await self._connection.ready()
         now = self._clock.now()
         oldest = max(since - LATE_MS, self._oldest())
-        keys = (Key.ACTIVITY.of(user), Key.GROUPS_OF.of(user), _marks_key(user, device), Key.INVITED.of(user))
+        keys = (Key.ACTIVITY.of(user), Key.GROUPS_OF.of(user), marks_key(user, device), Key.INVITED.of(user))
         args = (user, device, max(1, min(limit, MAX_LOOKED)), oldest, active, name, self._retention.device_ms)
         more, strange, lines, invitations = await self._connection.run(HEADS, keys, args)
         self.skipped += strange
@@ -256,14 +265,22 @@ class RedisConversations:
         return Deferred.fromCoroutine(self._reached(conversation, devices))
 
     async def _reached(self, conversation: str, devices: Mapping[int, Collection[str]]) -> Mapping[int, str]:
+        return await self._farthest(conversation, devices, lambda asked: self._connection.commands("reached", *asked))
+
+    @staticmethod
+    async def _farthest(
+        conversation: str,
+        devices: Mapping[int, Collection[str]],
+        ask: Callable[[Sequence[tuple[str | int, ...]]], Awaitable[Sequence[bytes | None]]],
+    ) -> Mapping[int, str]:
         asked: list[tuple[str | int, ...]] = []
         whose: list[int] = []
         for user, names in devices.items():
             asked.append(("HGET", Key.COUNTERS.of(conversation), f"r:{user}"))
-            asked += [("HGET", _marks_key(user, name), conversation) for name in names]
+            asked += [("HGET", marks_key(user, name), conversation) for name in names]
             whose += [user] * (1 + len(names))
         farthest: dict[int, str] = dict.fromkeys(devices, "")
-        for user, held in zip(whose, await self._connection.commands("reached", *asked) if asked else (), strict=True):
+        for user, held in zip(whose, await ask(asked) if asked else (), strict=True):
             position = (held or b"").partition(b" ")[0].decode()
             farthest[user] = max(farthest[user], position, key=positions.parse)
         return farthest
@@ -273,18 +290,23 @@ class RedisConversations:
         return Deferred.fromCoroutine(self._mark(marks))
 
     async def _mark(self, marks: Sequence[Mark]) -> list[str]:
+        return [position.decode() for position in await self._connection.run(MARK, *self._marking(marks))]
+
+    def _marking(self, marks: Sequence[Mark]) -> tuple[list[str], list[str | int]]:
+        """Return the keys and arguments that move marks."""
         keys: list[str] = []
         args: list[str | int] = [self._retention.device_ms]
         for mark in marks:
             for position in (mark.position, mark.floor):
                 positions.parse(position)
             counters = Key.COUNTERS.of(mark.conversation)
-            keys += (counters, counters if mark.device is None else _marks_key(mark.user, mark.device))
+            keys += (counters, counters if mark.device is None else marks_key(mark.user, mark.device))
             args += (mark.user, int(mark.device is not None), mark.conversation, mark.position, mark.floor)
-        return [position.decode() for position in await self._connection.run(MARK, keys, args)]
+        return keys, args
 
 
-def _marks_key(user: int, device: str) -> str:
+def marks_key(user: int, device: str) -> str:
+    """Return the key of the marks of a device."""
     return f"{Key.MARKS.of(user)}:{device}"
 
 

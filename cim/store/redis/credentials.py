@@ -31,7 +31,7 @@ from cim.store.rules.sanctions import sanction
 
 if TYPE_CHECKING:
     from cim.external_ids import ExternalId
-    from cim.store.redis.connection import RedisConnection
+    from cim.store.redis.calls import RedisCalls
 
 #: What goes with an account, all of it hashes, sorted sets and strings that are its own.
 _OF_USER = (
@@ -56,7 +56,7 @@ class RedisCredentials:
 
     def __init__(
         self,
-        connection: RedisConnection,
+        connection: RedisCalls,
         changing: Changing,
         accounts: RedisAccounts,
         people: People,

@@ -15,7 +15,7 @@ from cim.wire import native, positions
 from cim.wire.cim_pb2 import EDIT
 
 if TYPE_CHECKING:
-    from cim.store.redis.connection import RedisConnection
+    from cim.store.redis.calls import RedisCalls
 
 EDITS = script("edits", "positions")
 _NAME = "note_edits"
@@ -24,7 +24,7 @@ CONVERSATIONS, MESSAGES = 100, 50
 _STREAM = re.compile(rb"%b\{(.*)\}" % re.escape(Key.STREAM.encode()))
 
 
-async def note_all_edits(connection: RedisConnection) -> None:
+async def note_all_edits(connection: RedisCalls) -> None:
     """Go through all conversations."""
     cursor: bytes | int | None = None
     while cursor is None or int(cursor):
@@ -36,7 +36,7 @@ async def note_all_edits(connection: RedisConnection) -> None:
                 await _note_edits(connection, match[1].decode(errors="replace"))
 
 
-async def _note_edits(connection: RedisConnection, conversation: str) -> None:
+async def _note_edits(connection: RedisCalls, conversation: str) -> None:
     stream, recalled, edited = (key.of(conversation) for key in (Key.STREAM, Key.RECALLED, Key.EDITED))
     after = "-"
     while True:

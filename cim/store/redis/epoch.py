@@ -2,7 +2,7 @@
 
     cim:epoch   hash: number: the epoch's; beat: the highest number of all; run and history: of the process that served
                 it when it began; once: since when repetitions are noted as once.lua does it, in ms since 1970; 0 if
-                from the beginning
+                from the beginning; was: those ids of what was there before
 
 One script, epoch.lua, compares the record with the process that runs it and with what a route has seen of it, and
 begins a new epoch in the same step. So all routes agree, and a number is never used twice. The beat goes up with every
@@ -63,7 +63,7 @@ class Epoch:
         :param run: runs EPOCH with keys and arguments
         :param anew: begin a new epoch in any case
         """
-        number, beat, why = await run((Key.EPOCH,), (self.seen, int(anew)))
+        number, beat, why, *_ = await run((Key.EPOCH,), (self.seen, int(anew)))
         self.saw(int(beat))
         self._known = True
         if 0 < self.number < int(number):

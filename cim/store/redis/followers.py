@@ -25,7 +25,7 @@ from cim.store.redis.scripts import script
 from cim.store.rules.followers import ALL, FORGOTTEN_MS, HANDED_OUT, IDLE_MS, LISTED, RESUMED
 
 if TYPE_CHECKING:
-    from cim.store.redis.connection import RedisConnection
+    from cim.store.redis.calls import RedisCalls
 
 FOLLOW = script("follow", "positions", "followers")
 SETTLE = script("settle", "positions", "followers")
@@ -36,7 +36,7 @@ RESUME = script("resume", "positions", "followers")
 class RedisFollowers:
     """Followers that all routes share."""
 
-    def __init__(self, connection: RedisConnection) -> None:
+    def __init__(self, connection: RedisCalls) -> None:
         self._connection = connection
         self._now = connection.clock.now
 
@@ -47,7 +47,7 @@ class RedisFollowers:
     async def _follow(self, name: str, owner: str, seconds: float, most: int) -> tuple[list[Followed], bool]:
         now = await self._time()
         args = (name, now, owner, int(seconds * 1000), most, FORGOTTEN_MS, HANDED_OUT)
-        return _given(await self._connection.run(FOLLOW, (), args))
+        return given(await self._connection.run(FOLLOW, (), args))
 
     async def _time(self) -> int:
         """Return the time, which is not known before there is a connection: by none all would be forgotten."""
@@ -70,7 +70,10 @@ class RedisFollowers:
     async def _settle(self, name: str, owner: str, at: Followed, wait: float, stop: bool, end: bool) -> bool:
         args = (name, await self._time(), owner, at.conversation, at.position, at.failures, at.since)
         more = (int(wait * 1000), int(stop), IDLE_MS, int(end))
-        return bool(await self._connection.run(SETTLE, (), (*args, *more)))
+        return bool(await self._run_settle(at.conversation, (*args, *more)))
+
+    def _run_settle(self, conversation: str, args: tuple[Any, ...]) -> Deferred[Any]:
+        return self._connection.run(SETTLE, (), args)
 
     def stop(self, name: str) -> Deferred[None]:
         """See IFollowers."""
@@ -101,8 +104,10 @@ class RedisFollowers:
             failures, since, _, position = held.decode().split(" ")
             return Followed(conversation, position, int(failures), int(since))
 
-        found: Deferred[bytes | None] = self._connection.command("place", "HGET", Key.FOLLOWED.of(name), conversation)
-        return found.addCallback(read)
+        return self._read_place(name, conversation).addCallback(read)
+
+    def _read_place(self, name: str, conversation: str) -> Deferred[bytes | None]:
+        return self._connection.command("place", "HGET", Key.FOLLOWED.of(name), conversation)
 
     def following(self, name: str) -> Deferred[Following]:
         """See IFollowers."""
@@ -122,7 +127,8 @@ class RedisFollowers:
         return Following(late, bool(gone), count - gone, dict(sorted(listed.items())[:LISTED]))
 
 
-def _given(answer: Any) -> tuple[list[Followed], bool]:
+def given(answer: Any) -> tuple[list[Followed], bool]:
+    """Return what a follower is given, and whether there is more, by the reply of FOLLOW."""
     left, given = answer
     return [
         Followed(conversation.decode(), position.decode(), failures, int(since))

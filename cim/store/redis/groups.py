@@ -56,7 +56,7 @@ from cim.store.rules.groups import check_groups
 from cim.wire import conversations
 
 if TYPE_CHECKING:
-    from cim.store.redis.connection import RedisConnection
+    from cim.store.redis.calls import RedisCalls
 
 PAGE = script("members")
 #: The most operations in a batch, which takes Redis a few milliseconds.
@@ -99,7 +99,7 @@ def _version(id: bytes) -> int:
 class RedisGroups(DecidedGroups):
     """Groups that all routes share."""
 
-    def __init__(self, connection: RedisConnection, changing: Changing) -> None:
+    def __init__(self, connection: RedisCalls, changing: Changing) -> None:
         self._connection = connection
         self._changing = changing
         # Group -> the operations that wait for the change under way; groups without a change under way have no key.

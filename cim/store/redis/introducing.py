@@ -1,11 +1,22 @@
-"""What is said on a new connection to Redis first: who we are, and what is there (docs/architecture.md, Stores)."""
+"""What is said on a new connection to Redis first: who we are, and what is there (docs/architecture.md, Stores).
+
+And how a connection ends that is not needed any more.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
 
 from cim.errors import StoreUnavailable
-from cim.store.redis.facts import ServerFacts
+from cim.store.redis.facts import DISPENSABLE, ServerFacts
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from cim.store.redis.scripts import Script
 
 
 def credentials(user: str | None, password: str | None) -> tuple[str, ...] | None:
@@ -69,3 +80,43 @@ async def facts_of(protocol: Any) -> ServerFacts:
         except IndexError:  # renamed or hidden, as in hosted Redis
             pass
     return ServerFacts.read(info, settings, refused)
+
+
+async def load(protocol: Any, scripts: Iterable[Script]) -> None:
+    """Load scripts, so that their calls run in the order in which they are made."""
+    import txredisapi
+
+    for script in scripts:
+        try:
+            await protocol.ask("SCRIPT", "LOAD", script.text)
+        except txredisapi.ResponseError:  # forbidden: the first call loads the script
+            pass
+
+
+def tell(log: Logger, address: str, server: ServerFacts, servers: int | None) -> None:
+    """Log what Redis says of itself.
+
+    :param servers: of how many servers a majority has what is acknowledged; None if only this one has it for certain
+    """
+    log.info("{server} at {address}: {facts}", address=address, **server.log_fields(servers))
+    if server.complaint():
+        log.warn("Redis at {address}: {complaint}", address=address, complaint=server.complaint())
+    for command, reason in server.refused.items():
+        log.warn(
+            "Redis at {address} refuses {command} ({reason}). {follows}",
+            address=address,
+            command=command,
+            reason=reason,
+            follows=DISPENSABLE[command],
+        )
+
+
+async def close(protocol: Any, clock: IReactorTime) -> None:
+    """End a connection, if there is one, within a second; unanswered calls fail."""
+    if protocol is not None and protocol.connected:
+        gone = protocol.whenDisconnected()
+        protocol.transport.loseConnection()
+        abort = clock.callLater(1.0, protocol.transport.abortConnection)
+        await gone
+        if abort.active():
+            abort.cancel()

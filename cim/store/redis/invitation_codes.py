@@ -20,7 +20,7 @@ from cim.store.redis.changing import Changing, Decision, Facts, Words
 from cim.store.redis.keys import Key
 
 if TYPE_CHECKING:
-    from cim.store.redis.connection import RedisConnection
+    from cim.store.redis.calls import RedisCalls
 
 
 def written(invitation: InvitationCode) -> bytes:
@@ -38,7 +38,7 @@ def read(id: str, record: bytes, used: int = 0) -> InvitationCode:
 class RedisInvitationCodes:
     """Invitation codes that all routes share."""
 
-    def __init__(self, connection: RedisConnection, changing: Changing) -> None:
+    def __init__(self, connection: RedisCalls, changing: Changing) -> None:
         self._connection = connection
         self._changing = changing
 

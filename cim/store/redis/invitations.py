@@ -21,7 +21,7 @@ from cim.store.rules.invitations import InvitingFacts, gives_way, invite
 from cim.wire import conversations
 
 if TYPE_CHECKING:
-    from cim.store.redis.connection import RedisConnection
+    from cim.store.redis.calls import RedisCalls
 
 _INVITED, _GROUP, _MEMBERS, _BLOCKED = range(1, 5)
 
@@ -58,7 +58,7 @@ def waiting(user: int, fields: Sequence[bytes], now: int, since: int = 0) -> lis
 class RedisInvitations:
     """Invitations that all routes share."""
 
-    def __init__(self, connection: RedisConnection, changing: Changing) -> None:
+    def __init__(self, connection: RedisCalls, changing: Changing) -> None:
         self._connection = connection
         self._changing = changing
 

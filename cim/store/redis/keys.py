@@ -73,6 +73,11 @@ class Key(StrEnum):
     PUSHES = "cim:p:"
     PUSH_OWNER = "cim:po:"
     NOTIFIED = "cim:pn:"
+    TODO = "cim:todo"
+    COPIED = "cim:copied"
+    BUCKETS = "cim:ab:"
+    PAID = "cim:paid:"
+    ASKED = "cim:asked"
 
     def of(self, tag: object) -> str:
         """Return the name of the key with a tag."""

@@ -22,7 +22,7 @@ from cim.store.redis.sanctions import held, record
 from cim.store.rules.sanctions import sanction
 
 if TYPE_CHECKING:
-    from cim.store.redis.connection import RedisConnection
+    from cim.store.redis.calls import RedisCalls
 
 _KEYS = (Key.MUTED, Key.MUTED_ENDS)
 #: How many mutes that have ended are removed when somebody is muted.
@@ -33,7 +33,7 @@ _REMOVED = 16
 class RedisMutedUsers:
     """Mutes that all routes share."""
 
-    def __init__(self, connection: RedisConnection, changing: Changing) -> None:
+    def __init__(self, connection: RedisCalls, changing: Changing) -> None:
         self._connection = connection
         self._clock = connection.clock
         self._changing = changing

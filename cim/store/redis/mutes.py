@@ -17,7 +17,7 @@ from cim.store.redis.keys import Key
 from cim.store.rules.mutes import check_muted
 
 if TYPE_CHECKING:
-    from cim.store.redis.connection import RedisConnection
+    from cim.store.redis.calls import RedisCalls
 
 
 def _until(value: bytes | None, now: int) -> int:
@@ -35,7 +35,7 @@ def _read(held: Sequence[bytes], now: int) -> tuple[dict[str, int], list[str]]:
 class RedisMutes:
     """Mutes that all routes share."""
 
-    def __init__(self, connection: RedisConnection, changing: Changing) -> None:
+    def __init__(self, connection: RedisCalls, changing: Changing) -> None:
         self._connection = connection
         self._changing = changing
 

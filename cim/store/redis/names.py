@@ -25,7 +25,7 @@ from cim.store.redis.changing import Changing, Decision, Facts, Words
 from cim.store.redis.keys import Key
 
 if TYPE_CHECKING:
-    from cim.store.redis.connection import RedisConnection
+    from cim.store.redis.calls import RedisCalls
 
 _NAME = "index_names"
 #: About how many accounts are gone through in one step: others are served between steps.
@@ -67,7 +67,7 @@ class NameForms:
 
     _log = Logger()
 
-    def __init__(self, connection: RedisConnection, changing: Changing) -> None:
+    def __init__(self, connection: RedisCalls, changing: Changing) -> None:
         self._connection = connection
         self._changing = changing
 

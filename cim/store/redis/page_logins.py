@@ -19,7 +19,7 @@ from cim.store.redis.names import account_key
 from cim.store.rules.page_logins import MOST
 
 if TYPE_CHECKING:
-    from cim.store.redis.connection import RedisConnection
+    from cim.store.redis.calls import RedisCalls
 
 
 def _read(value: bytes | None, now: int) -> tuple[int, str]:
@@ -38,7 +38,7 @@ def _known(held: Sequence[bytes], now: int) -> dict[str, tuple[int, str]]:
 class RedisPageLogins:
     """Logins by cookies that all routes share."""
 
-    def __init__(self, connection: RedisConnection, changing: Changing) -> None:
+    def __init__(self, connection: RedisCalls, changing: Changing) -> None:
         self._connection = connection
         self._changing = changing
 

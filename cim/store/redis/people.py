@@ -23,7 +23,7 @@ from cim.store.redis.keys import Key
 from cim.store.redis.names import account_key, id_of_account
 
 if TYPE_CHECKING:
-    from cim.store.redis.connection import RedisConnection
+    from cim.store.redis.calls import RedisCalls
 
 _NAME = "list_people"
 #: About how many accounts are gone through in one step: others are served between steps.
@@ -42,7 +42,7 @@ class People:
 
     _log = Logger()
 
-    def __init__(self, connection: RedisConnection, changing: Changing) -> None:
+    def __init__(self, connection: RedisCalls, changing: Changing) -> None:
         self._connection = connection
         self._changing = changing
 

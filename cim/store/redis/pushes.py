@@ -27,7 +27,7 @@ from cim.store.redis.names import account_key
 from cim.store.rules.pushes import LASTS_MS, MOST_NOTIFIED, live, those_to_go, wait_of
 
 if TYPE_CHECKING:
-    from cim.store.redis.connection import RedisConnection
+    from cim.store.redis.calls import RedisCalls
 
 
 def _written(one: Registration) -> str:
@@ -43,7 +43,7 @@ def _read(user: int, held: Sequence[bytes]) -> list[Registration]:
 class RedisPushes:
     """Registrations that all routes share."""
 
-    def __init__(self, connection: RedisConnection, changing: Changing) -> None:
+    def __init__(self, connection: RedisCalls, changing: Changing) -> None:
         self._connection = connection
         self._changing = changing
 

@@ -26,7 +26,7 @@ from cim.store.redis.keys import Key
 from cim.store.rules import reports as rules
 
 if TYPE_CHECKING:
-    from cim.store.redis.connection import RedisConnection
+    from cim.store.redis.calls import RedisCalls
 
 _ALL, _OPEN, _CLOSED, _BY, _ABOUT = range(1, 6)
 
@@ -35,7 +35,7 @@ _ALL, _OPEN, _CLOSED, _BY, _ABOUT = range(1, 6)
 class RedisReports:
     """Reports that all routes share."""
 
-    def __init__(self, connection: RedisConnection, changing: Changing) -> None:
+    def __init__(self, connection: RedisCalls, changing: Changing) -> None:
         self._connection = connection
         self._clock = connection.clock
         self._changing = changing

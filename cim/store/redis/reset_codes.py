@@ -18,14 +18,14 @@ from cim.store.redis.keys import Key
 from cim.store.redis.names import account_key
 
 if TYPE_CHECKING:
-    from cim.store.redis.connection import RedisConnection
+    from cim.store.redis.calls import RedisCalls
 
 
 @implementer(IResetCodes)
 class RedisResetCodes:
     """Reset codes that all routes share."""
 
-    def __init__(self, connection: RedisConnection, changing: Changing) -> None:
+    def __init__(self, connection: RedisCalls, changing: Changing) -> None:
         self._connection = connection
         self._changing = changing
 

@@ -24,7 +24,7 @@ from cim.supervision import Loop
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-    from cim.store.redis.connection import RedisConnection
+    from cim.store.redis.calls import RedisCalls
 
 #: The schema of this release: the number of steps.
 NEWEST = 4
@@ -58,7 +58,7 @@ class RedisSchema:
 
     def __init__(
         self,
-        connection: RedisConnection,
+        connection: RedisCalls,
         changing: Changing,
         steps: Sequence[Callable[[], Awaitable[object]]],
         clock: IReactorTime,

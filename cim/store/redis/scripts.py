@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from importlib.resources import files
 
 from attrs import field, frozen
@@ -32,7 +33,7 @@ _NUMBERS = {name: str(number) for name, number in NUMBERS.items()}
 _KEYS = {name: repr(str(key)) for name, key in Key.__members__.items()}
 
 
-@frozen
+@frozen(slots=False)
 class Script:
     """A script and the name that its calls are counted under.
 
@@ -48,6 +49,20 @@ class Script:
     @sha.default
     def _hash(self) -> str:
         return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+    @cached_property
+    def in_bucket(self) -> Script:
+        """The same script for a Redis Cluster: its last key is the tag of the bucket, with which all names begin.
+
+        That is the name of a key, too, which is never there. So while a bucket moves to another node, and some of it is
+        here and some there, Redis runs no script in it (TRYAGAIN), whatever keys that would name itself.
+        """
+        named = [name for name in Key.__members__ if re.search(rf"\b{name}\b", self.source)]
+        lines = ["local B = table.remove(KEYS)"]
+        if named:
+            lines.append(f"local {', '.join(named)} = {', '.join(f'B .. {str(Key[name])!r}' for name in named)}")
+        text = " ".join(lines) + "\n" + self.source
+        return Script(self.name, text, text)
 
 
 def script(name: str, *preludes: str) -> Script:

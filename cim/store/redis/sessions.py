@@ -44,7 +44,7 @@ from cim.store.rules.sessions import (
 )
 
 if TYPE_CHECKING:
-    from cim.store.redis.connection import RedisConnection
+    from cim.store.redis.calls import RedisCalls
 
 T = TypeVar("T")
 
@@ -162,7 +162,7 @@ _NOBODY = _Written([], ())
 class RedisSessions(DecidedSessions):
     """Sessions that all routes share."""
 
-    def __init__(self, connection: RedisConnection, changing: Changing) -> None:
+    def __init__(self, connection: RedisCalls, changing: Changing) -> None:
         self._connection = connection
         self._changing = changing
         # By user: probably still current.

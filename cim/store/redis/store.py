@@ -14,9 +14,9 @@ from cim.model import Retention
 from cim.store.pages import DEFAULT
 from cim.store.redis.accounts import RedisAccounts
 from cim.store.redis.blocks import RedisBlocks
+from cim.store.redis.calls import RedisCalls
 from cim.store.redis.changing import Changing
 from cim.store.redis.checking import RedisCheck
-from cim.store.redis.connection import RedisConnection
 from cim.store.redis.conversations import RedisConversations
 from cim.store.redis.credentials import RedisCredentials
 from cim.store.redis.edits import note_all_edits
@@ -42,11 +42,16 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
 
-async def memory_usage(connection: RedisConnection) -> Usage | None:
+async def memory_usage(connection: RedisCalls) -> Usage | None:
     """Return how much of its `maxmemory` Redis uses; None if it does not say."""
     if "INFO" in connection.server.refused:
         return None
     (info,) = await connection.commands("space", ("INFO", "memory"))
+    return usage_of(info)
+
+
+def usage_of(info: bytes) -> Usage:
+    """Return how much of its `maxmemory` a Redis uses, by the reply to `INFO memory`."""
     found = dict(line.split(":", 1) for line in info.decode(errors="replace").splitlines() if ":" in line)
     # Buffers of replication and of the append-only file are not counted to maxmemory.
     used = int(found["used_memory"]) - int(found.get("mem_not_counted_for_evict", 0))
@@ -62,7 +67,7 @@ class RedisStore(Service):
 
     def __init__(
         self,
-        connection: RedisConnection,
+        connection: RedisCalls,
         clock: IReactorTime,
         retention: Retention = DEFAULT,
         *,
@@ -70,18 +75,18 @@ class RedisStore(Service):
     ) -> None:
         self._connection = connection
         self.clock = connection.clock
-        changing = Changing(connection, clock, random)
+        self._space = Space(clock, "Redis' memory", lambda: Deferred.fromCoroutine(self._usage()))
+        changing = self._changing(clock, random)
         forms = NameForms(connection, changing)
         people = People(connection, changing)
         steps = (forms.index_all, lambda: note_all_edits(connection), people.put_all, stop_earlier_routes)
         self._schema = RedisSchema(connection, changing, steps, clock)
         self.external_ids = RedisExternalIds(changing)
         self.accounts = RedisAccounts(connection, changing, forms, people, self._schema, self.external_ids)
-        self.sessions = RedisSessions(connection, changing)
-        self._space = Space(clock, "Redis' memory", lambda: Deferred.fromCoroutine(memory_usage(connection)))
-        self.conversations = RedisConversations(connection, retention, no_space=self._space.full, random=random)
-        self.groups = RedisGroups(connection, changing)
-        self.followers = RedisFollowers(connection)
+        self.sessions = self._sessions(changing)
+        self.conversations = self._conversations(clock, retention, random)
+        self.groups = self._groups(changing)
+        self.followers = self._followers()
         self.invitations = RedisInvitations(connection, changing)
         self.blocks = RedisBlocks(connection, changing)
         self.muted_users = RedisMutedUsers(connection, changing)
@@ -92,7 +97,7 @@ class RedisStore(Service):
         self.reset_codes = RedisResetCodes(connection, changing)
         self.page_logins = RedisPageLogins(connection, changing)
         self.user_tokens = RedisUserTokens(changing)
-        self.credentials = RedisCredentials(
+        self.credentials = self._credentials(
             connection,
             changing,
             self.accounts,
@@ -102,6 +107,30 @@ class RedisStore(Service):
             self.reports,
             self.pushes,
         )
+
+    # What is another one in a cluster (cim/store/redis/cluster/store.py)
+
+    _credentials = RedisCredentials
+
+    def _changing(self, clock: IReactorTime, random: Callable[[], float]) -> Changing:
+        return Changing(self._connection, clock, random)
+
+    def _sessions(self, changing: Changing) -> RedisSessions:
+        return RedisSessions(self._connection, changing)
+
+    def _conversations(
+        self, clock: IReactorTime, retention: Retention, random: Callable[[], float]
+    ) -> RedisConversations:
+        return RedisConversations(self._connection, retention, no_space=self._space.full, random=random)
+
+    def _groups(self, changing: Changing) -> RedisGroups:
+        return RedisGroups(self._connection, changing)
+
+    def _followers(self) -> RedisFollowers:
+        return RedisFollowers(self._connection)
+
+    async def _usage(self) -> Usage | None:
+        return await memory_usage(self._connection)
 
     def startService(self) -> None:
         """Start connecting; Redis need not be there yet."""

@@ -10,7 +10,7 @@ from cim.errors import InvalidField
 from cim.model import Listing
 
 if TYPE_CHECKING:
-    from cim.store.redis.connection import RedisConnection
+    from cim.store.redis.calls import RedisCalls
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ _CURSOR = re.compile(r"[1-9][0-9]{0,19}")
 
 
 async def walk(
-    connection: RedisConnection,
+    connection: RedisCalls,
     operation: str,
     pattern: str,
     kind: str,
