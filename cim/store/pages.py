@@ -38,7 +38,7 @@ ONCE_MESSAGES = 10_000
 #: Unread messages are counted up to this number.
 MAX_UNREAD = 999
 #: About how many changes of groups the log keeps.
-CHANGES_KEPT = 10_000
+CHANGES_KEPT = 100_000
 #: Why a message is not appended.
 REFUSALS: dict[str, Callable[[], CIMError]] = {
     "conflict": Conflict,

@@ -28,7 +28,7 @@ from cim.route.messages.delivery import Delivery, Push
 from cim.route.messages.group_entries import OTHERS_SECONDS, GroupEntries
 from cim.route.messages.reading import Reading
 from cim.route.messages.together import together
-from cim.route.presence.calls import LinkCalls
+from cim.route.presence.calls import LinkCalls, group_change
 from cim.route.presence.presence import Presence
 from cim.supervision import Loop
 from cim.wire import native
@@ -98,29 +98,47 @@ class Grouping(Service):
         self._loop.wake()
 
     async def _read_log(self) -> None:
+        while await self._read_page():
+            pass
+
+    async def _read_page(self) -> bool:
+        """Send the servers the next changes by others; return whether there are more."""
         epoch = self._store.epoch()
         try:
-            changes, version, forgotten = await self._groups.changes(self._version or 0)
+            changes, latest, forgotten = await self._groups.changes(self._version or 0)
         except Unavailable:
-            return
+            return False
         if epoch not in (0, self._store.epoch()):
-            return
-        if self._version is not None:
+            return False
+        known, version = self._version, latest
+        if known is not None:
             if forgotten:
-                self._tell(_anew(version))
+                self._send(_anew(version))
             for change in changes:
                 # Another poll may have sent it in the meantime.
-                if change.version > self._version and change.version not in self._own:
-                    self._tell(change)
+                if change.version > known and change.version not in self._own:
+                    self._send(change)
                     self._entries.note(change.group, OTHERS_SECONDS)
-            if changes:  # more may follow
+            if changes:
                 version = changes[-1].version
         self._version = version
         self._own = {own for own in self._own if own > version}
+        return known is not None and known < version < latest
 
-    def _tell(self, change: GroupChange) -> list[Deferred[bool]]:
+    def _send(self, change: GroupChange) -> None:
+        """Send all servers a change, to which nobody waits for an answer."""
+        self._forget(change)
+        item = group_change(change, self._store.epoch())
+        for link in self._presence.links():
+            link.send(item)
+
+    def _forget(self, change: GroupChange) -> None:
         self._delivery.forget_group(change.group)
         self._reading.forget(change.group, change.user)
+
+    def _tell(self, change: GroupChange) -> list[Deferred[bool]]:
+        """Send all servers a change; each result says whether that one has answered."""
+        self._forget(change)
         epoch = self._store.epoch()
         return [self._tell_one(link, change, epoch) for link in self._presence.links()]
 
@@ -164,17 +182,14 @@ class Grouping(Service):
         try:
             while True:
                 changes, version, forgotten = await self._groups.changes(seen)
-                if forgotten:
-                    self._tell_one(link, _anew(version), epoch)
-                    return
-                for change in changes:
-                    self._tell_one(link, change, epoch)
-                if not changes or changes[-1].version >= version:
+                for change in [_anew(version)] if forgotten else changes:
+                    link.send(group_change(change, epoch))
+                if forgotten or not changes or changes[-1].version >= version:
                     return
                 seen = changes[-1].version
         except Unavailable:
             # Better to reload the index than to leave it incomplete.
-            self._tell_one(link, _anew(seen), epoch)
+            link.send(group_change(_anew(seen), epoch))
 
     async def add(self, group: int, actor: int, user: int) -> bool:
         """Make `user` a member; return False if it was one. Raises the same errors as IGroups.add."""
@@ -196,12 +211,9 @@ class Grouping(Service):
         """Do as `add` and `remove` do with many users, one of each at most; return the outcome for each, in order."""
         if add:
             await self._entries.settle(group)
-        calls = [*((self._groups.add, user) for user in add), *((self._groups.remove, user) for user in remove)]
-
-        async def change(operation: Callable[[int, int, int], Deferred[GroupChange | None]], user: int) -> bool:
-            return await self._changed(await operation(group, actor, user), actor)
-
-        return await in_turns([partial(change, *call) for call in calls])
+        calls = [partial(self._groups.add, group, actor, user) for user in add]
+        calls += [partial(self._groups.remove, group, actor, user) for user in remove]
+        return await self._change_all(calls, actor)
 
     async def _empty(self, group: int, by: int) -> int:
         """Remove up to MOST members of a group that is being dissolved; return how many are left; with none it is gone.
@@ -219,10 +231,8 @@ class Grouping(Service):
                 (owners if member.role == Role.OWNER else others).append(member.user)
             after = page[-1].user
 
-        async def remove(user: int) -> bool:
-            return await self._changed(await self._groups.remove(group, 0, user), by, Happening.DISSOLVED)
-
-        for outcome in await in_turns([partial(remove, user) for user in [*others, *owners][:MOST]]):
+        calls = [partial(self._groups.remove, group, 0, user) for user in [*others, *owners][:MOST]]
+        for outcome in await self._change_all(calls, by, Happening.DISSOLVED):
             if isinstance(outcome, CIMError):
                 raise outcome
         left = await self._groups.group(group)
@@ -271,15 +281,45 @@ class Grouping(Service):
         """
         if change is None:
             return False
-        self._own.add(change.version)
-        self._entries.note(change.group)
-        for told in self._tell(change):
+        for told in self._note([change]):
             await told
+        self._tell_removed(change, actor, what)
+        return True
+
+    async def _change_all(
+        self,
+        calls: Sequence[Callable[[], Deferred[GroupChange | None]]],
+        actor: int,
+        what: Happening = Happening.REMOVED,
+    ) -> list[bool | CIMError]:
+        """Make many changes and send the servers each, as `_changed` does, but wait for them only in the end."""
+        outcomes: list[GroupChange | CIMError | None] = []
+        told: list[Deferred[bool]] = []
+        for at in range(0, len(calls), TOGETHER):
+            made = await in_turns(calls[at : at + TOGETHER])
+            told += self._note([change for change in made if isinstance(change, GroupChange)])
+            outcomes += made
+        for answer in told:
+            await answer
+        for change in outcomes:
+            if isinstance(change, GroupChange):
+                self._tell_removed(change, actor, what)
+        return [one if isinstance(one, CIMError) else one is not None for one in outcomes]
+
+    def _note(self, changes: Sequence[GroupChange]) -> list[Deferred[bool]]:
+        """Send the servers changes that this route made; each answers the last, and has applied the others then."""
+        for change in changes:
+            self._own.add(change.version)
+            self._entries.note(change.group)
+        for change in changes[:-1]:
+            self._send(change)
+        return self._tell(changes[-1]) if changes else []
+
+    def _tell_removed(self, change: GroupChange, actor: int, what: Happening) -> None:
         if not change.added:
             left = actor == change.user and what == Happening.REMOVED
             removed = Removed(group=change.group, what=Happening.LEFT if left else what, by=actor)
             self._delivery.to_users(Push(native.packet(removed=removed)), (change.user,))
-        return True
 
     async def create(self, owner: int, name: str, *, open: bool, history: bool) -> int:
         """Create a group and return its id."""

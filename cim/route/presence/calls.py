@@ -19,6 +19,25 @@ from cim.wire.link_pb2 import End, Item, Outcome, Probe, Reserve
 CALL_SECONDS = 2.0
 
 
+def group_change(change: GroupChange, epoch: int, call: int = 0) -> Item:
+    """Return the item that tells a server of a change of a group's members.
+
+    :param epoch: of the store when it was made
+    :param call: the number that the answer will carry; 0 if nobody waits for one
+    """
+    told = link_pb2.GroupChange(
+        call=call,
+        version=change.version,
+        group=change.group,
+        user=change.user,
+        added=change.added,
+        floor=change.floor,
+        epoch=epoch,
+        previous=change.previous,
+    )
+    return Item(group_change=told)
+
+
 class LinkCalls:
     """Sends items that are answered by an Outcome, and passes each answer to its caller.
 
@@ -64,17 +83,7 @@ class LinkCalls:
     def group_change(self, link: ILink, change: GroupChange, epoch: int) -> Deferred[Outcome]:
         """Send a change of a group's members in an epoch; answered once it is in the server's index."""
         call = next(self._numbers)
-        told = link_pb2.GroupChange(
-            call=call,
-            version=change.version,
-            group=change.group,
-            user=change.user,
-            added=change.added,
-            floor=change.floor,
-            epoch=epoch,
-            previous=change.previous,
-        )
-        return self._ask(link, call, Item(group_change=told))
+        return self._ask(link, call, group_change(change, epoch, call))
 
     def _ask(self, link: ILink, call: int, item: Item) -> Deferred[Outcome]:
         return self._asked(link, call, link.send(item))

@@ -99,6 +99,18 @@ class GroupingTests(RouteCase):
         self.look()
         self.assertEqual(self.told(), [])
 
+    def test_many_changes_wait_for_one_answer(self):
+        group = self.group(self.alice)
+        users = [self.bob.id, self.carol.id, self.alice.id]
+        self.look()
+        self.told()
+        changing = self.begin(self.grouping.change_members(group, 0, users, ()))
+        self.assertNoResult(changing)
+        told = [item.group_change for item in self.link_.items if item.HasField("group_change")]
+        self.assertEqual([(change.user, bool(change.call)) for change in told], [(users[0], False), (users[1], True)])
+        self.told()
+        self.assertEqual(self.successResultOf(changing), [True, True, False])
+
     def test_its_own_versions_are_forgotten_once_the_log_is_past_them(self):
         group = self.group(self.alice)
         for _ in range(3):
@@ -250,9 +262,11 @@ class LogTests(RouteCase):
         self.hold.answer(([], 5, False))
         self.clock.advance(LOOK_SECONDS)
         self.hold.answer(([GroupChange(6, 1, 2, True)], 9, False))
-        self.assertEqual(self.told(), [(6, 1, 2)])
+        self.assertEqual((self.told(), self.asked()), ([(6, 1, 2)], [6]))
+        self.hold.answer(([GroupChange(9, 1, 3, True)], 9, False))
+        self.assertEqual((self.told(), self.asked()), ([(9, 1, 3)], []))
         self.clock.advance(LOOK_SECONDS)
-        self.assertEqual(self.asked(), [6])
+        self.assertEqual(self.asked(), [9])
 
     def test_crossing_polls_send_each_change_once(self):
         self.hold.answer(([], 5, False))
