@@ -31,6 +31,7 @@ from bench.running import run_bounded
 from bench.stored_users import make_users, token_of
 from cim.daemon.clock import time_of_day
 from cim.model import Account
+from cim.route.messages.grouping import MOST
 from cim.store.choose import store_from
 from tests.harness.daemons import UNLIMITED, UNLIMITED_SESSIONS
 
@@ -51,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--logins", type=float, default=160.0, metavar="PER_SECOND", help="logins a second (%(default)g)")
     option("--rate", type=float, default=100.0, metavar="PER_SECOND", help="sends a second (%(default)g)")
     option("--group", type=int, default=200, metavar="N", help="members of the group, all online (%(default)s)")
+    option("--members", type=int, metavar="N", help="members of the group with those who are not online (none)")
     option("--group-rate", type=float, default=10.0, metavar="PER_SECOND", help="group messages a second (%(default)g)")
     option("--seconds", type=float, default=4.0, help="how long each kind of message is sent (%(default)g)")
     option("--deadline", type=float, default=900.0, metavar="SECONDS", help="longest run (%(default)g)")
@@ -140,7 +142,13 @@ class Cell:
         arguments, cluster = self._arguments, self.cluster
         await cluster.start()
         self._pools = [HTTPPool(self._reactor, url, 16) for url in cluster.route_urls]
-        accounts, group = await self._made(WARM + arguments.users)
+        online = WARM + arguments.users
+        accounts = await self._made(max(online, arguments.members or 0))
+        members = max(arguments.members or 0, min(arguments.group, online))
+        before = self._cpu()
+        group = await self._group(accounts[:members])
+        self._row("a member, 1,000 a call", "us", self._cpu().less(before), 1e6 / (members - 1))
+        accounts = accounts[:online]
         self._chores.start(1.0, now=False)
         await self._log_in(accounts[:WARM])
         await self._send(arguments.rate, arguments.seconds / 2)
@@ -150,32 +158,37 @@ class Cell:
         self._row("a login", "us", self._cpu().less(before).less(unused, took), 1e6 / arguments.users)
         self._row("a user online", "bytes", self._memory().less(held), 1 / arguments.users)
         idle = await self._idle(arguments.seconds)
-        self._row(f"idle, {len(accounts)} users online", "ms a second", idle, 1e3)
+        self._row(f"idle, {online:,} users online", "ms a second", idle, 1e3)
         before = self._cpu()
         count, took = await self._send(arguments.rate, arguments.seconds)
         self._row("a send", "us", self._cpu().less(before).less(idle, took), 1e6 / count)
         before = self._cpu()
-        members = min(arguments.group, len(accounts))
-        count, took = await self._send(arguments.group_rate, arguments.seconds, group, members)
-        self._row(f"a message to a group of {members}", "us", self._cpu().less(before).less(idle, took), 1e6 / count)
+        there = min(arguments.group, online)
+        count, took = await self._send(arguments.group_rate, arguments.seconds, group, there)
+        what = f"a message to a group of {members:,}" + (f", {there:,} online" if there < members else "")
+        self._row(what, "us", self._cpu().less(before).less(idle, took), 1e6 / count)
         return self._failed
 
     def _row(self, what: str, unit: str, used: Used, scale: float) -> None:
         self._write(used.row(self._name, what, unit, scale))
 
-    async def _made(self, count: int) -> tuple[list[Account], int]:
-        """Return accounts, and a group of the first ones."""
+    async def _made(self, count: int) -> list[Account]:
         store: Any = store_from(self.cluster.store, self._reactor, time_of_day=time_of_day)
         store.startService()
         try:
-            accounts = await make_users(store, count, "scale")
-            owner, *members = [account.id for account in accounts[: self._arguments.group]]
-            group = (await store.groups.create(owner, "scale", open=False, history=False)).id
-            for member in members:
-                await store.groups.add(group, owner, member)
-            return accounts, group
+            return await make_users(store, count, "scale")
         finally:
             await store.stopService()
+
+    async def _group(self, members: Sequence[Account]) -> int:
+        """Make a group of its first member, which adds the others; return its id."""
+        token = token_of(members[0], self.cluster.secret_file, self._reactor.seconds())
+        pool = self._pools[0]
+        group = int((await call(pool, b"POST", "/v1/groups", {"name": "scale"}, token))["id"])
+        for at in range(1, len(members), MOST):
+            add = [member.id for member in members[at : at + MOST]]
+            await call(pool, b"POST", f"/v1/groups/{group}/members", {"add": add, "remove": []}, token)
+        return group
 
     async def _log_in(self, accounts: Sequence[Account]) -> float:
         """Log users in, at a rate; return how long that took, in seconds."""

@@ -69,14 +69,15 @@ class BenchTests(BenchCase):
         self.assertEqual(told, wanted)
 
     async def test_what_more_routes_and_servers_cost(self):
-        process = self.bench("scale", "1x2", "--users=10", "--seconds=0.5", "--group=20")
+        process = self.bench("scale", "1x2", "--users=10", "--seconds=0.5", "--group=20", "--members=30")
         await process.start()
         self.assertEqual(await process.wait_for_exit(STARTED + 30), 0, "\n".join(process.lines))
         rows = [line.split(" | ") for line in process.out if line.startswith("| 1x2")]
-        wanted = ["a login, us", "a user online, bytes", "idle, 50 users online, ms a second", "a send, us"]
-        self.assertEqual([row[1] for row in rows], [*wanted, "a message to a group of 20, us"])
+        wanted = ["a member, 1,000 a call, us", "a login, us", "a user online, bytes"]
+        wanted += ["idle, 50 users online, ms a second", "a send, us"]
+        self.assertEqual([row[1] for row in rows], [*wanted, "a message to a group of 30, 20 online, us"])
         # Whoever sends or gets a message has Redis, routes and servers work for it.
-        for row in rows[3:]:
+        for row in rows[4:]:
             self.assertTrue(all(float(part.replace(",", "")) > 50 for part in row[2:5]), row)
 
     async def test_a_load_on_nobody(self):
