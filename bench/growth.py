@@ -1,13 +1,18 @@
-"""How costs grow: of appends with conversations, of group messages with members, of logins with conversations."""
+"""How costs grow: of appends with conversations, of group messages with members, of logins with conversations.
+
+And how much memory Redis needs for what it holds.
+"""
 
 from __future__ import annotations
 
 import argparse
 import random
+import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from twisted.internet.defer import Deferred, TimeoutError
@@ -28,8 +33,9 @@ from cim.store.choose import store_from
 from cim.wire import conversations, native
 from cim.wire.cim_pb2 import Send
 from tests.harness.daemons import UNLIMITED, UNLIMITED_SESSIONS
+from tests.harness.processes import RedisProcess
 
-WHAT = ("appends", "groups", "logins")
+WHAT = ("appends", "groups", "logins", "memory")
 BATCH = 50
 UNDER_WAY = 2
 PING_SECONDS = 10.0
@@ -74,6 +80,8 @@ class Growth:
                     await self._appends(store, self._arguments.sizes or [1000, 10_000, 100_000, 1_000_000])
                 elif what == "groups":
                     await self._groups(store, cluster, self._arguments.sizes or [10, 100, 1000, 10_000])
+                elif what == "memory":
+                    await self._memory(store, cluster.redis, (self._arguments.sizes or [5000])[0])
                 else:
                     await self._logins(store, cluster, self._arguments.sizes or [1, 10, 100, 1000, 10_000])
             finally:
@@ -123,6 +131,33 @@ class Growth:
                 f"{size} conversations: {len(pairs) / elapsed:.0f} appends/s at {BATCH} a call,"
                 f" Redis {used / len(pairs) * 1e6:.1f} us each"
             )
+
+    # Memory
+
+    async def _memory(self, store: IStore, redis: RedisProcess, count: int) -> None:
+        async def used() -> int:
+            found = re.search(rb"used_memory:([0-9]+)", await redis.command("INFO", "memory"))
+            return int(found[1]) if found else 0
+
+        async def put(what: str, many: int, doing: Awaitable[Any]) -> Any:
+            before = await used()
+            done = await doing
+            self._write(f"Redis, {what}: {(await used() - before) / many:.0f} bytes")
+            return done
+
+        accounts = await put("an account", count, make_users(store, count, "memory"))
+        first, *others = [account.id for account in accounts]
+        told = "a message of 64 bytes"
+        await put(f"{told}, all in one conversation", count, self._put(store, [(first, others[0])] * count))
+        pairs = list(pairwise(others))
+        await put("a conversation with one", len(pairs), self._put(store, pairs))
+        await put(f"{told}, in as many conversations", len(pairs) * 20, self._put(store, pairs * 20))
+        group = (await store.groups.create(first, "memory", open=True, history=False)).id
+
+        async def add(user: int) -> None:
+            await store.groups.add(group, first, user)
+
+        await put("a membership", len(others), closed_loop(others, 64, add))
 
     def _token(self, account: Account) -> str:
         assert self._cluster is not None
