@@ -79,6 +79,7 @@ def group(id: int) -> str:
     return f"g:{id}"
 
 
+@lru_cache(maxsize=8192)
 def parse(name: str) -> Conversation:
     """Parse the name of a conversation.
 

@@ -58,7 +58,8 @@ class Appending:
         :param lift: by how many ms messages are dated later than they were sent (cim/store/clock.py)
         :param no_space: nothing more is to be stored but recalls
         """
-        if _last_message(connection) != self._last:
+        last = _last_message(connection)
+        if last != self._last:
             self.latest.clear()
         call = _Call(self, connection, items, now, lift, no_space)
         results: list[Appended | CIMError] = []
@@ -76,7 +77,7 @@ class Appending:
         self.latest.update(call.latest)
         while len(self.latest) > LATEST:
             del self.latest[next(iter(self.latest))]
-        self._last = _last_message(connection)
+        self._last = last + call.count  # unless what is new was trimmed at once
         return results
 
 
@@ -103,6 +104,8 @@ class _Call:
         # The messages that it stored, or found stored: conversation, sender and client_id.
         self._stored: set[tuple[str, int, str]] = set()
         self.latest: dict[tuple[int, int], tuple[str, int, int]] = {}
+        #: How many messages it stored.
+        self.count = 0
 
     def append(self, item: Append) -> Appended:
         """Append an item.
@@ -211,6 +214,7 @@ class _Call:
         if dated - head.active >= LATE_MS or head.active - dated > STEP_MS:
             head.active, head.moved = dated, True
         now, id = self._now, head.id
+        self.count += 1
         self._heads.put(
             head,
             (
