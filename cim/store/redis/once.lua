@@ -84,8 +84,11 @@ local function close_once(talk)
     return
   end
   local has_earlier = talk.earlier
-  -- It may have expired.
-  if since then has_earlier = not redis.pcall('RENAME', talk.once, ONCE .. talk.tag .. ':before').err end
+  if since then
+    local before = ONCE .. talk.tag .. ':before'
+    call('UNLINK', before)  -- or RENAME would wait until all of it is freed
+    has_earlier = not redis.pcall('RENAME', talk.once, before).err  -- it may have expired
+  end
   call('HSET', talk.once, unpack(words))
   call('PEXPIRE', talk.once, 2 * ONCE_MS)
   call('HSET', talk.counters, 'once', struct.pack('<I6I4B', now, talk.opened, has_earlier and 1 or 0))
