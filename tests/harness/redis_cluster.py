@@ -218,24 +218,30 @@ class RedisCluster:
 
     async def move(self, slot: int, source: ClusterNode, target: ClusterNode) -> None:
         """Move a slot with all that is in it, as `redis-cli --cluster reshard` does."""
-        ids = await source.id(), await target.id()
-        await target.said("CLUSTER", "SETSLOT", str(slot), "IMPORTING", ids[0])
-        await source.said("CLUSTER", "SETSLOT", str(slot), "MIGRATING", ids[1])
+        await self.begin(slot, source, target)
         while True:
             answer = await source.command("CLUSTER", "GETKEYSINSLOT", str(slot), "10", timeout=10.0)
             keys = [part.decode() for part in answer.split(b"\r\n")[2::2]]
             if not keys:
                 break
-            await source.said(
-                *("MIGRATE", target.machine.address, str(target.port), "", "0", "5000"),
-                *(("AUTH", target.password) if target.password else ()),
-                *("KEYS", *keys),
-            )
-        for node in (target, source):
-            await node.said("CLUSTER", "SETSLOT", str(slot), "NODE", ids[1])
-        for node in await self.claims():
-            if node not in (source, target):
-                await node.said("CLUSTER", "SETSLOT", str(slot), "NODE", ids[1])
+            await self.carry(target, source, keys)
+        id = await target.id()
+        for node in (target, source, *(one for one in await self.claims() if one not in (source, target))):
+            await node.said("CLUSTER", "SETSLOT", str(slot), "NODE", id)
+
+    async def begin(self, slot: int, source: ClusterNode, target: ClusterNode) -> None:
+        """Begin to move a slot."""
+        ids = await source.id(), await target.id()
+        await target.said("CLUSTER", "SETSLOT", str(slot), "IMPORTING", ids[0])
+        await source.said("CLUSTER", "SETSLOT", str(slot), "MIGRATING", ids[1])
+
+    async def carry(self, target: ClusterNode, source: ClusterNode, keys: Sequence[str]) -> None:
+        """Move keys of a slot that is being moved."""
+        await source.said(
+            *("MIGRATE", target.machine.address, str(target.port), "", "0", "5000"),
+            *(("AUTH", target.password) if target.password else ()),
+            *("KEYS", *keys),
+        )
 
     def kill(self) -> Deferred[Any]:
         """Kill all processes."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
+from attrs import evolve
+
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from cim.errors import Forbidden
+from cim.errors import Forbidden, StoreUnavailable
 from cim.model import Appended
-from cim.store.redis.buckets import BUCKETS, DIRECTORY, SLOTS_OF, bucket_of
+from cim.store.redis.buckets import BUCKETS, DIRECTORY, SLOTS_OF, TAGS, bucket_of
 from cim.store.redis.cluster.copies import COPY, HELD
 from cim.store.redis.keys import Key
 from cim.store.space import Usage
@@ -254,6 +256,25 @@ class MovedTests(ShardedCase):
         await self.until(lambda: all(one.untold is None for one in self.store._connection._buckets))
         self.assertEqual((self.store.epoch(), self.other.epoch()), (epoch, epoch))
         await self.judged(talks)
+
+    async def test_nothing_is_done_in_a_bucket_that_is_on_its_way(self):
+        """Half of its keys are on each node: no script may see one half."""
+        one, two = item("p:1:2", 1), evolve(item("p:1:2", 2), client_id="2")
+        (first,) = await self.store.conversations.append([one])
+        bucket = bucket_of("p:1:2")
+        source = await self.owner(bucket)
+        target = next(node for node in await self.cluster.claims() if node is not source)
+        move, slot = self.cluster.move, SLOTS_OF[bucket]
+        await self.cluster.begin(slot, source, target)
+        await self.cluster.carry(target, source, [TAGS[bucket] + Key.COUNTERS.of("p:1:2")])
+        (refused,) = await self.other.conversations.append([two])
+        self.assertIsInstance(refused, StoreUnavailable)
+        with self.assertRaises(StoreUnavailable):
+            await self.other.conversations.read("p:1:2", limit=10)
+        self.assertEqual(self.said(" refused "), [])  # no script was begun, to fail in the middle
+        await move(slot, source, target)
+        (second,) = await self.other.conversations.append([two])
+        self.assertEqual((second.previous, second.repeated), (first.position, False))
 
     async def test_the_directory_moves(self):
         talks = self.talks(3)

@@ -120,11 +120,11 @@ class RedisCalls(ABC):
     def refused(self, name: str, reason: str) -> None:
         """Log that Redis refused an operation or a part of it."""
         if self._refusals.note(reason):
-            self._log.warn("{redis} refused {name}: {reason}", redis=self.named, name=name, reason=reason)
+            self._log.warn("{redis} refused {name}: {reason}", redis=_first(self.named), name=name, reason=reason)
 
     def _wrote(self) -> None:
         if self._refusals.wrote():
-            self._log.info("{redis} takes writes again", redis=self.named)
+            self._log.info("{redis} takes writes again", redis=_first(self.named))
 
     def _returned(self) -> None:
         for listener in self._reconnect_listeners:
@@ -142,3 +142,8 @@ class RedisCalls(ABC):
     def observe(self, latency: Callable[[str, float], None]) -> None:
         """See IStore."""
         self._latency_listeners.append(latency)
+
+
+def _first(words: str) -> str:
+    """Return words as a sentence begins with them."""
+    return words[:1].upper() + words[1:]
