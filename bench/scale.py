@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     option = parser.add_argument
     option("cells", nargs="*", default=CELLS, metavar="ROUTESxSERVERS", help=f"what to measure ({' '.join(CELLS)})")
+    option("--sharded", action="store_true", help="on a Redis Cluster of three masters with a replica each")
     option("--users", type=int, default=800, metavar="N", help="users who log in (%(default)s)")
     option("--logins", type=float, default=160.0, metavar="PER_SECOND", help="logins a second (%(default)g)")
     option("--rate", type=float, default=100.0, metavar="PER_SECOND", help="sends a second (%(default)g)")
@@ -60,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @frozen
 class Used:
-    """What the processes of a cell have used, or had used more: Redis, all routes, all servers."""
+    """What the processes of a cell have used, or had used more: all Redis servers, all routes, all servers."""
 
     redis: float
     routes: float
@@ -99,6 +100,7 @@ class Cell:
             self._directory,
             routes=routes,
             servers=servers,
+            sharded=arguments.sharded,
             server_options=UNLIMITED_SESSIONS,
             route_options=UNLIMITED,
         )

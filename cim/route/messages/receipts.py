@@ -11,7 +11,7 @@ from collections.abc import Callable
 from attrs import define, field
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -166,6 +166,11 @@ class Receipts(Service):
     async def _mark(self, batch: dict[int, dict[_Key, _Noted]]) -> None:
         marks: list[Mark] = []
         said: list[_Noted] = []
+        in_groups = [(user, name) for user, noted in batch.items() for _, name in noted if name.startswith("g:")]
+        if len(in_groups) > 1:
+            # Looked up together, and cached: one after the other each would wait for the store by itself.
+            looking = [Deferred.fromCoroutine(self._reading.floor(*one)) for one in in_groups]
+            await DeferredList(looking, consumeErrors=True)
         for user, noted in batch.items():
             for (device, conversation), one in noted.items():
                 try:

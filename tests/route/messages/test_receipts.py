@@ -278,6 +278,13 @@ class HeldTests(RouteCase):
 
     held = "groups", "member"
 
+    def test_rights_in_groups_are_looked_up_together(self):
+        group = f"g:{self.group(self.alice, self.bob)}"
+        for user in (self.alice, self.bob):
+            self.receipts.note(user.id, "desk", group, "1-1")
+        self.clock.advance(FLUSH_SECONDS)
+        self.assertEqual(sorted(args[1] for _, args, _ in self.hold.calls), sorted((self.alice.id, self.bob.id)))
+
     def test_rights_that_cannot_be_looked_up_now_are_looked_up_later(self):
         group = self.group(self.alice, self.bob)
         said = self.say(self.alice, group, "x").position
