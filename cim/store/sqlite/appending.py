@@ -234,10 +234,12 @@ class _Call:
         """
         self._heads.write()
         head.owns.clear()
-        head.log = None  # whatever comes, some of it may be gone
-        head.log = self._appending.rooms.make(
-            self._connection, log_of(self._connection, head.id), sender, size, self._now
-        )
+        try:
+            log = log_of(self._connection, head.id)
+            head.log = self._appending.rooms.make(self._connection, log, sender, size, self._now)
+        except CIMError:
+            self._heads.forget(head)  # some of what it holds may be gone all the same
+            raise
         head.bytes = head.log.held.bytes
 
     def _trim(self) -> None:

@@ -95,6 +95,7 @@ class Heads:
             self.write()
             counted = head.accounted == head.total
             head.log = log_of(self._connection, head.id) if counted else count_all(self._connection, head.id)
+            head.accounted = head.total
         return head.log
 
     def own(self, head: Head, user: int) -> Own:

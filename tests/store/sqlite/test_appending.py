@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from cim.errors import CIMError, OutOfOrder, Refused
-from cim.model import Appended, Fate, Retention
+from cim.errors import CIMError, NoRoom, OutOfOrder, Refused
+from cim.model import Appended, Charge, Fate, Retention
 from cim.store.pages import ONCE_MESSAGES, ONCE_SECONDS
 from cim.store.sqlite import remembering
 from cim.store.sqlite.appending import Appending
@@ -146,6 +146,20 @@ class RememberedTests(AppendingCase):
         self.assertIsInstance(self.one("b", client_id="2", after="1"), Appended)
 
 
+class RoomTests(AppendingCase):
+    retention = Retention(count=20, bytes=10_000)
+
+    def test_what_was_trimmed_for_a_message_that_is_refused_all_the_same_is_not_counted(self):
+        for _ in range(16):
+            self.one("x" * 100)
+        self.assertEqual(self.database.execute("SELECT accounted FROM conversation").fetchone(), (16,))
+        self.database.execute("INSERT INTO reader (conversation, user, epoch, n) VALUES (1, ?, ?, 8)", (BOB, NOW))
+        refused, stored = self.call(self.item("x" * 9000), self.item(charge=Charge.NONE))
+        self.assertEqual([type(refused), type(stored)], [NoRoom, Appended])
+        self.assertEqual(self.database.execute("SELECT count(*) FROM message").fetchone(), (9,))
+        self.assertEqual([one for one in check(self.database) if "does not exist" not in one], [])
+
+
 class FilterTests(AppendingCase):
     retention = Retention()
 
@@ -212,6 +226,22 @@ class MemorylessTests(AppendingCase):
             self.assertEqual(*([*database.iterdump()] for database in (knowing[0], other)))
         self.assertEqual([one for one in check(other) if "read mark" not in one], [])
 
+    @settings(deadline=None, max_examples=20)
+    @given(st.randoms(use_true_random=False))
+    def test_one_call_does_what_many_do(self, chance):
+        self.retention = Retention(count=1000, user_bytes=0)
+        together, apart = (self.opened(), self.made()), (self.opened(), self.made())
+        talks = [TALK, conversations.private(ALICE, 77), conversations.EVERYONE]
+        for number in range(10):
+            self.time += 1
+            items = [self.some(chance, talks, number) for _ in range(chance.choice((1, 5, 20)))]
+            database, appending = together
+            once = appending.append(database, items, self.time, 0, False)
+            database, appending = apart
+            singly = [appending.append(database, [item], self.time, 0, False)[0] for item in items]
+            self.assertEqual(*([shown(one) for one in results] for results in (once, singly)))
+            self.assertEqual(*([*database.iterdump()] for database, _ in (together, apart)))
+
     def some(self, chance, talks, number):
         """Return a message that may be a repetition, name another one or say something about it."""
         item = self.item(
@@ -220,6 +250,7 @@ class MemorylessTests(AppendingCase):
             conversation=chance.choice(talks),
             client_id=str(chance.randint(max(0, number - 6), number + 2)),
             after=chance.choice(("", "", str(chance.randint(max(0, number - 6), number + 2)))),
+            charge=chance.choice((Charge.USER, Charge.USER, Charge.LOG, Charge.NONE)),
         )
         fate = chance.choice((Fate.STORED,) * 8 + (Fate.ASKED, Fate.REFUSED))
         if fate is Fate.REFUSED:
