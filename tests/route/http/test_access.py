@@ -17,7 +17,7 @@ from cim.api_keys import APIKey, Scope, line_of, parse_keys
 from cim.daemon.rereading import LOOK_SECONDS
 from cim.errors import Forbidden
 from cim.limits import defaults
-from cim.model import Account
+from cim.model import Account, Credential
 from cim.route.front.rates import RATE_LIMITS, Rates
 from cim.route.http.access import Access, Caller
 from cim.route.http.api import APIS
@@ -184,7 +184,11 @@ class CallerTests(SynchronousTestCase):
     def test_a_token_opens_calls_that_are_only_for_users(self):
         proven = Proven(Account(1, "alice"), 0)
         rates = Rates(defaults(RATE_LIMITS), Clock(), lambda kind: None)
-        access = Access(SimpleNamespace(check=lambda text: succeed(proven)), None, APIKeys(), nowhere, rates)
+        credential = Credential("", 0)
+        tokens = SimpleNamespace(
+            check=lambda text: succeed(proven), check_now=lambda text: succeed((proven, credential))
+        )
+        access = Access(tokens, None, APIKeys(), nowhere, rates)
         request = DummyRequest([b""])
         request.requestHeaders.addRawHeader(b"authorization", b"Bearer token")
         for who in Who:
@@ -193,9 +197,10 @@ class CallerTests(SynchronousTestCase):
             if who in (Who.OPERATOR, Who.CLUSTER, Who.GUEST):
                 self.failureResultOf(admitted, Forbidden)
             else:
-                self.assertIs(
-                    self.successResultOf(admitted).proven, None if who in (Who.ANYONE, Who.MAYBE_OPERATOR) else proven
-                )
+                caller = self.successResultOf(admitted)
+                self.assertIs(caller.proven, None if who in (Who.ANYONE, Who.MAYBE_OPERATOR) else proven)
+                # Logins alone need what there is at this moment.
+                self.assertIs(caller.credential, credential if who is Who.MAYBE_USER else None)
 
 
 class ConnectionTests(APICase):
