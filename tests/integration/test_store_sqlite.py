@@ -390,6 +390,27 @@ class SqliteFileTests(TestCase):
         self.assertEqual(results[5].previous, results[0].position)
         self.assertEqual(len((await store.conversations.read("p:1:2", limit=10)).entries), 2)
 
+    async def test_work_that_fails_leaves_nothing_alone_or_in_company(self):
+        store = self.start()
+
+        def fail(connection):
+            connection.execute("INSERT INTO given VALUES ('failed', 1)")
+            raise Conflict()
+
+        await store._threads.look(lambda connection: None)  # after the first looks at the disk and the clock
+        await self.assertFailure(store._threads.write("alone", fail), Conflict)
+        together = threading.Event()
+        waiting = store._threads.write("wait", lambda connection: together.wait(30))
+        failing, going = store._threads.write("fail", fail), store.accounts.register("alice")
+        together.set()
+        await waiting
+        await self.assertFailure(failing, Conflict)
+        alice = await going
+        self.assertEqual(await store.accounts.named("alice"), alice)
+        query = "SELECT kind FROM given WHERE kind = 'failed'"
+        self.assertEqual(await store._threads.read("look", lambda connection: connection.execute(query).fetchall()), [])
+        self.assertEqual(store.health(), "")
+
     async def test_what_is_acknowledged_is_on_disk_for_others_to_read(self):
         store = self.start()
         alice = await store.accounts.register("alice")
