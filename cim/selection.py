@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+
+from attrs import frozen
 
 from zope.interface import implementer
 
 from cim.interfaces import IServerSelection
 from cim.model import Candidate
+
+#: The first version of links whose servers tell each route of its share of the users.
+SHARING = 3
 
 
 @implementer(IServerSelection)
@@ -104,3 +109,30 @@ def rendezvous(key: str, names: Sequence[str]) -> str:
         if weight > most:
             chosen, most = name, weight
     return chosen
+
+
+@frozen
+class Shares:
+    """Which routes are told of whose sessions at one server (docs/architecture.md, Who is told of whom).
+
+    :param sharing: the routes each of which is told of its share of the users
+    :param others: those that are told of everyone: they are of earlier releases
+    """
+
+    sharing: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+    def home(self, user: int) -> str:
+        """Return the route that writes the records of a user's sessions; "" if there is none."""
+        names = sorted((*self.sharing, *self.others)) if self.others else self.sharing
+        return rendezvous(str(user), names) if names else ""
+
+    def keeper(self, user: int) -> str:
+        """Return the sharing route that is told of a user's sessions; "" if there is none."""
+        return rendezvous(str(user), self.sharing) if self.sharing else ""
+
+    def told(self, user: int) -> Collection[str]:
+        """Return all routes that are told of a user's sessions."""
+        if not self.others:
+            return (self.keeper(user),) if self.sharing else ()
+        return {*self.others, self.home(user), self.keeper(user) or self.home(user)}

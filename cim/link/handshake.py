@@ -38,7 +38,7 @@ from cim.wire.link_pb2 import Challenge, Handshake, Hello, Proof, Refused
 
 #: The versions of the link's items that this release speaks.
 LOWEST_VERSION = 1
-HIGHEST_VERSION = 2
+HIGHEST_VERSION = 3
 NONCE_BYTES = 32
 #: The largest frame of a handshake, bytes.
 MAX_HANDSHAKE_FRAME = 4096

@@ -44,12 +44,18 @@ from cim.route.policy.naming import Naming
 from cim.route.presence.blocks import Blocks
 from cim.route.presence.calls import LinkCalls
 from cim.route.presence.directory import Directory
+from cim.route.presence.followers import Followers
 from cim.route.presence.leases import Leases
+from cim.route.presence.listings import Listings
+from cim.route.presence.online_names import OnlineNames
+from cim.route.presence.peers import Peers
 from cim.route.presence.presence import Presence
 from cim.route.presence.recorder import SessionRecorder
 from cim.route.presence.route_list import RouteList
 from cim.route.presence.upstream_servers import Post, UpstreamServers, UpstreamSessions
+from cim.route.presence.views import Views
 from cim.route.presence.watching import Watching
+from cim.route.presence.whereabouts import Whereabouts
 from cim.route.push.bursts import Bursts
 from cim.route.push.options import PushRules
 from cim.route.push.pushers import Pushers
@@ -103,12 +109,15 @@ class Route:
         self.reactor = reactor
         self.store = store
         self.registry = registry
-        self.presence = Presence()
+        self.presence = Presence(str(address))
         self.directory = Directory(self.presence, upstream_servers=upstream_servers)
         self.routes = RouteList()
         self.calls = LinkCalls(reactor)
         self.appender = Appender(store.conversations, reactor, tracer)
-        self.delivery = Delivery(self.presence, store.groups, self.calls)
+        self.peers = Peers(self.presence, self.calls)
+        self.views = Views(self.presence, reactor)
+        self.whereabouts = Whereabouts(self.presence, self.peers, reactor)
+        self.delivery = Delivery(self.presence, self.whereabouts, store.groups, self.calls)
         self.accounts = KnownAccounts(store.accounts, reactor)
         self.inviting = Inviting(
             invitations=store.invitations, groups=store.groups, accounts=self.accounts, delivery=self.delivery
@@ -117,7 +126,8 @@ class Route:
         self.reporting = Reporting(store.reports, self.reading)
         self.blocks = Blocks(store.blocks, reactor)
         self.receipts = Receipts(store.conversations, self.reading, self.delivery, self.blocks, reactor)
-        self.watching = Watching(self.presence, self.blocks)
+        self.watching = Watching(self.presence, self.whereabouts, self.blocks)
+        self.listings = Listings(self.presence, OnlineNames(self.presence), self.blocks, self.peers)
         self.entries = GroupEntries(
             groups=store.groups,
             store=store.conversations,
@@ -137,7 +147,9 @@ class Route:
             entries=self.entries,
             clock=reactor,
         )
-        self.recorder = SessionRecorder(store.sessions, self.presence, reactor, self._epoch_began)
+        self.recorder = SessionRecorder(
+            store.sessions, self.presence, self.whereabouts.certain, reactor, self._epoch_began
+        )
         self.leases = Leases(store.sessions, self.presence, str(address), reactor)
         self.guests = GuestAccounts(self.accounts, store.credentials, reactor)
         #: Give further facts for `health`.
@@ -175,7 +187,7 @@ class Route:
         self.pushers = Pushers(push.pushers, store.pushes, reactor, metrics)
         self.bursts = Bursts(
             store=store,
-            presence=self.presence,
+            whereabouts=self.whereabouts,
             blocks=self.blocks,
             pushers=self.pushers,
             clock=reactor,
@@ -207,7 +219,12 @@ class Route:
             requests=self.requests,
             grouping=self.grouping,
             refused=metrics.refused,
+            views=self.views,
+            whereabouts=self.whereabouts,
+            peers=self.peers,
         )
+        # Last, so that whoever is named by it hears of a session when all else here has.
+        self.followers = Followers(self.presence, self.peers, reactor)
         self.store_watch = StoreWatch(store, self.presence.links, reactor)
         self.downlink.on_link.append(self.store_watch.link_up)
         upstream = UpstreamServers(reactor, post)
@@ -215,6 +232,7 @@ class Route:
             accounts=self.accounts,
             sessions=store.sessions,
             presence=self.presence,
+            whereabouts=self.whereabouts,
             directory=self.directory,
             calls=self.calls,
             recorder=self.recorder,
@@ -230,6 +248,8 @@ class Route:
             accounts=self.accounts,
             sessions=store.sessions,
             presence=self.presence,
+            whereabouts=self.whereabouts,
+            listings=self.listings,
             directory=self.directory,
             sending=self.sending,
             delivery=self.delivery,
@@ -237,7 +257,11 @@ class Route:
             new_id=new_owner,
         )
         self.door = GuestDoor(
-            *guests, store.accounts, self.presence, lambda user: self.logins.end_sessions(user, GUEST)
+            *guests,
+            store.accounts,
+            self.presence,
+            lambda user: self.logins.end_sessions(user, GUEST),
+            self.listings.guests,
         )
         self.lost_accounts = LostAccounts(
             self.accounts,

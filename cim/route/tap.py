@@ -203,6 +203,8 @@ class Options(
 def add_engine(root: DaemonRoot, route: Route) -> None:
     """Add to `root` the parts that need the store, and stop before it."""
     root.add(route.recorder)
+    root.add(route.followers)
+    root.add(route.whereabouts)
     root.add(route.leases)
     root.add(Stopping("messages on their way", route.appender.settled), stop_timeout=3.0)
     root.add(route.receipts, stop_timeout=3.0)
@@ -366,7 +368,8 @@ def add_route(
         proxied=addresses.trusts,
     )
     route.store.observe(metrics.store_call)
-    metrics.gauge("online", "Users online, as far as this route knows.", lambda: len(route.presence))
+    metrics.gauge("online", "Users online of whom servers tell this route.", lambda: len(route.presence))
+    metrics.gauge("followed", "Users whose whereabouts were asked of other routes.", lambda: len(route.whereabouts))
     metrics.gauge("links", "Links to servers.", lambda: len(list(route.presence.links())))
     metrics.gauge("records_waiting", "Session records waiting to be written.", lambda: len(route.recorder))
     metrics.gauge("calls_waiting", "Calls to servers waiting for an answer.", lambda: len(route.calls))

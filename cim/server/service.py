@@ -88,7 +88,7 @@ class Server:
             sessions=self.sessions,
             submissions=self.submissions,
             index=self.index,
-            announcer=self.uplink,
+            announcer=self.uplink.announcements,
             rechecks=self.rechecks,
             clock=reactor,
             random=random,

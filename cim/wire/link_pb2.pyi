@@ -83,7 +83,7 @@ class Batch(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., consumed: _Optional[int] = ..., time: _Optional[int] = ...) -> None: ...
 
 class Item(_message.Message):
-    __slots__ = ("snapshot_begin", "snapshot_end", "opened", "closed", "outcome", "reserve", "end", "probe", "deliver", "request", "reply", "open", "open_outcome", "group_change", "groups_seen", "missed", "fence", "guest_receipts", "store_state")
+    __slots__ = ("snapshot_begin", "snapshot_end", "opened", "closed", "outcome", "reserve", "end", "probe", "deliver", "request", "reply", "open", "open_outcome", "group_change", "groups_seen", "missed", "fence", "guest_receipts", "store_state", "view", "load", "at", "tell", "relay", "relayed")
     SNAPSHOT_BEGIN_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_END_FIELD_NUMBER: _ClassVar[int]
     OPENED_FIELD_NUMBER: _ClassVar[int]
@@ -103,6 +103,12 @@ class Item(_message.Message):
     FENCE_FIELD_NUMBER: _ClassVar[int]
     GUEST_RECEIPTS_FIELD_NUMBER: _ClassVar[int]
     STORE_STATE_FIELD_NUMBER: _ClassVar[int]
+    VIEW_FIELD_NUMBER: _ClassVar[int]
+    LOAD_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    TELL_FIELD_NUMBER: _ClassVar[int]
+    RELAY_FIELD_NUMBER: _ClassVar[int]
+    RELAYED_FIELD_NUMBER: _ClassVar[int]
     snapshot_begin: SnapshotBegin
     snapshot_end: SnapshotEnd
     opened: Opened
@@ -122,7 +128,13 @@ class Item(_message.Message):
     fence: Fence
     guest_receipts: GuestReceipts
     store_state: StoreState
-    def __init__(self, snapshot_begin: _Optional[_Union[SnapshotBegin, _Mapping]] = ..., snapshot_end: _Optional[_Union[SnapshotEnd, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., closed: _Optional[_Union[Closed, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, _Mapping]] = ..., reserve: _Optional[_Union[Reserve, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., probe: _Optional[_Union[Probe, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., request: _Optional[_Union[Request, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., open_outcome: _Optional[_Union[OpenOutcome, _Mapping]] = ..., group_change: _Optional[_Union[GroupChange, _Mapping]] = ..., groups_seen: _Optional[_Union[GroupsSeen, _Mapping]] = ..., missed: _Optional[_Union[Missed, _Mapping]] = ..., fence: _Optional[_Union[Fence, _Mapping]] = ..., guest_receipts: _Optional[_Union[GuestReceipts, _Mapping]] = ..., store_state: _Optional[_Union[StoreState, _Mapping]] = ...) -> None: ...
+    view: View
+    load: Load
+    at: At
+    tell: Tell
+    relay: Relay
+    relayed: Relayed
+    def __init__(self, snapshot_begin: _Optional[_Union[SnapshotBegin, _Mapping]] = ..., snapshot_end: _Optional[_Union[SnapshotEnd, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., closed: _Optional[_Union[Closed, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, _Mapping]] = ..., reserve: _Optional[_Union[Reserve, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., probe: _Optional[_Union[Probe, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., request: _Optional[_Union[Request, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., open_outcome: _Optional[_Union[OpenOutcome, _Mapping]] = ..., group_change: _Optional[_Union[GroupChange, _Mapping]] = ..., groups_seen: _Optional[_Union[GroupsSeen, _Mapping]] = ..., missed: _Optional[_Union[Missed, _Mapping]] = ..., fence: _Optional[_Union[Fence, _Mapping]] = ..., guest_receipts: _Optional[_Union[GuestReceipts, _Mapping]] = ..., store_state: _Optional[_Union[StoreState, _Mapping]] = ..., view: _Optional[_Union[View, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., at: _Optional[_Union[At, _Mapping]] = ..., tell: _Optional[_Union[Tell, _Mapping]] = ..., relay: _Optional[_Union[Relay, _Mapping]] = ..., relayed: _Optional[_Union[Relayed, _Mapping]] = ...) -> None: ...
 
 class SnapshotBegin(_message.Message):
     __slots__ = ()
@@ -133,7 +145,7 @@ class SnapshotEnd(_message.Message):
     def __init__(self) -> None: ...
 
 class Opened(_message.Message):
-    __slots__ = ("user", "name", "session", "owner", "home", "device", "call")
+    __slots__ = ("user", "name", "session", "owner", "home", "device", "call", "again")
     USER_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
@@ -141,6 +153,7 @@ class Opened(_message.Message):
     HOME_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     CALL_FIELD_NUMBER: _ClassVar[int]
+    AGAIN_FIELD_NUMBER: _ClassVar[int]
     user: int
     name: str
     session: str
@@ -148,7 +161,8 @@ class Opened(_message.Message):
     home: bool
     device: str
     call: int
-    def __init__(self, user: _Optional[int] = ..., name: _Optional[str] = ..., session: _Optional[str] = ..., owner: _Optional[str] = ..., home: _Optional[bool] = ..., device: _Optional[str] = ..., call: _Optional[int] = ...) -> None: ...
+    again: bool
+    def __init__(self, user: _Optional[int] = ..., name: _Optional[str] = ..., session: _Optional[str] = ..., owner: _Optional[str] = ..., home: _Optional[bool] = ..., device: _Optional[str] = ..., call: _Optional[int] = ..., again: _Optional[bool] = ...) -> None: ...
 
 class StoreState(_message.Message):
     __slots__ = ("away", "epoch")
@@ -403,3 +417,117 @@ class GuestReceipt(_message.Message):
     conversation: str
     position: str
     def __init__(self, user: _Optional[int] = ..., conversation: _Optional[str] = ..., position: _Optional[str] = ...) -> None: ...
+
+class View(_message.Message):
+    __slots__ = ("call", "sharing", "others", "moving")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    SHARING_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_FIELD_NUMBER: _ClassVar[int]
+    MOVING_FIELD_NUMBER: _ClassVar[int]
+    call: int
+    sharing: _containers.RepeatedScalarFieldContainer[str]
+    others: _containers.RepeatedScalarFieldContainer[str]
+    moving: bool
+    def __init__(self, call: _Optional[int] = ..., sharing: _Optional[_Iterable[str]] = ..., others: _Optional[_Iterable[str]] = ..., moving: _Optional[bool] = ...) -> None: ...
+
+class Load(_message.Message):
+    __slots__ = ("sessions",)
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    sessions: int
+    def __init__(self, sessions: _Optional[int] = ...) -> None: ...
+
+class At(_message.Message):
+    __slots__ = ("call", "user", "sessions")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    call: int
+    user: int
+    sessions: _containers.RepeatedCompositeFieldContainer[Known]
+    def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., sessions: _Optional[_Iterable[_Union[Known, _Mapping]]] = ...) -> None: ...
+
+class Tell(_message.Message):
+    __slots__ = ("user", "routes")
+    USER_FIELD_NUMBER: _ClassVar[int]
+    ROUTES_FIELD_NUMBER: _ClassVar[int]
+    user: int
+    routes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, user: _Optional[int] = ..., routes: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Known(_message.Message):
+    __slots__ = ("user", "session", "owner", "device", "name", "server", "incarnation")
+    USER_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SERVER_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    user: int
+    session: str
+    owner: str
+    device: str
+    name: str
+    server: str
+    incarnation: str
+    def __init__(self, user: _Optional[int] = ..., session: _Optional[str] = ..., owner: _Optional[str] = ..., device: _Optional[str] = ..., name: _Optional[str] = ..., server: _Optional[str] = ..., incarnation: _Optional[str] = ...) -> None: ...
+
+class Relay(_message.Message):
+    __slots__ = ("call", "route", "question")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    ROUTE_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    call: int
+    route: str
+    question: bytes
+    def __init__(self, call: _Optional[int] = ..., route: _Optional[str] = ..., question: _Optional[bytes] = ...) -> None: ...
+
+class Relayed(_message.Message):
+    __slots__ = ("call", "code", "answer")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    call: int
+    code: str
+    answer: bytes
+    def __init__(self, call: _Optional[int] = ..., code: _Optional[str] = ..., answer: _Optional[bytes] = ...) -> None: ...
+
+class Question(_message.Message):
+    __slots__ = ("where", "listing")
+    WHERE_FIELD_NUMBER: _ClassVar[int]
+    LISTING_FIELD_NUMBER: _ClassVar[int]
+    where: Where
+    listing: Listing
+    def __init__(self, where: _Optional[_Union[Where, _Mapping]] = ..., listing: _Optional[_Union[Listing, _Mapping]] = ...) -> None: ...
+
+class Where(_message.Message):
+    __slots__ = ("users", "follow")
+    USERS_FIELD_NUMBER: _ClassVar[int]
+    FOLLOW_FIELD_NUMBER: _ClassVar[int]
+    users: _containers.RepeatedScalarFieldContainer[int]
+    follow: bool
+    def __init__(self, users: _Optional[_Iterable[int]] = ..., follow: _Optional[bool] = ...) -> None: ...
+
+class Listing(_message.Message):
+    __slots__ = ("prefix", "after", "limit", "viewer", "guests")
+    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    VIEWER_FIELD_NUMBER: _ClassVar[int]
+    GUESTS_FIELD_NUMBER: _ClassVar[int]
+    prefix: str
+    after: str
+    limit: int
+    viewer: int
+    guests: bool
+    def __init__(self, prefix: _Optional[str] = ..., after: _Optional[str] = ..., limit: _Optional[int] = ..., viewer: _Optional[int] = ..., guests: _Optional[bool] = ...) -> None: ...
+
+class Answer(_message.Message):
+    __slots__ = ("sessions", "total", "more")
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    sessions: _containers.RepeatedCompositeFieldContainer[Known]
+    total: int
+    more: bool
+    def __init__(self, sessions: _Optional[_Iterable[_Union[Known, _Mapping]]] = ..., total: _Optional[int] = ..., more: _Optional[bool] = ...) -> None: ...

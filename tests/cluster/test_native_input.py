@@ -277,7 +277,7 @@ class DrainTests(NativeCase):
         self.assertGreater(len(set(told)), 3)
         self.turn()
         for route in self.cluster.routes:
-            self.assertEqual(sum(len(route.presence.of(who.id)) for who in (self.alice, self.bob)), 10)
+            self.assertEqual(sum(len(self.cluster.where(who.id, route)) for who in (self.alice, self.bob)), 10)
         for client in here:
             client.drop()
         self.successResultOf(drained)

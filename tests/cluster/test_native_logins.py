@@ -143,7 +143,7 @@ class ManyTests(NativeCase):
             first = again
         self.assertFalse(tablet.closed or first.closed)
         for route in self.cluster.routes:
-            self.assertEqual(len(route.presence.of(self.alice.id)), 2)
+            self.assertEqual(len(self.cluster.where(self.alice.id, route)), 2)
         records = self.successResultOf(self.cluster.store.sessions.sessions(self.alice.id))
         self.assertEqual(sorted(record.device for record in records), ["phone", "tablet"])
 
@@ -157,7 +157,7 @@ class ManyTests(NativeCase):
         self.cluster.pass_seconds(2)
         self.assertEqual(sorted(client.closed for client in clients), [False, True])
         for route in self.cluster.routes:
-            self.assertEqual(len(route.presence.of(self.alice.id)), 1)
+            self.assertEqual(len(self.cluster.where(self.alice.id, route)), 1)
 
 
 class ReplaceTests(NativeCase):

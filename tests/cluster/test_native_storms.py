@@ -13,6 +13,7 @@ from cim.interfaces import IMessagePolicy
 from cim.link.handshake import HIGHEST_VERSION
 from cim.model import LoginPolicy
 from cim.policies import ALLOWED, About, changed, refused
+from cim.selection import SHARING
 from cim.wire import conversations, native
 from cim.wire.cim_pb2 import MEMBERS
 from cim.wire.gap import GapPolicy
@@ -330,8 +331,11 @@ class StormTests(SynchronousTestCase):
                 for session in server.sessions.of(user)
             )
             for route in storm.cluster.routes:
-                known = sorted((online.host.place.server, online.owner) for online in route.presence.of(user))
+                known = storm.cluster.where(user, route)
                 self.assertEqual(known, there, f"seed {seed}: presence of {member.account.name}")
+                storm.cluster.begin(route.whereabouts.known((user,)))
+                pushed = sorted({online.host.place.server for online in route.whereabouts.of(user)})
+                self.assertEqual(pushed, sorted({server for server, _ in there}), f"seed {seed}: {member.account.name}")
             records = self.successResultOf(storm.cluster.store.sessions.sessions(user))
             self.assertEqual(
                 sorted((record.place.server, record.owner) for record in records if record.live),
@@ -348,6 +352,10 @@ class StormTests(SynchronousTestCase):
             self.weather(seed, versions=(1, HIGHEST_VERSION))
         for seed in range(200, 203):
             self.weather(seed, versions=(1,))
+
+    def test_over_links_whose_servers_tell_everything_too(self):
+        for seed in range(400, 404):
+            self.weather(seed, versions=(SHARING - 1, SHARING))
 
     def test_under_a_policy_that_changes_its_mind(self):
         for seed in range(300, 306):

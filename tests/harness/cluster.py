@@ -232,6 +232,8 @@ class Cluster:
         self.routes.append(route)
         route.leases.startService()
         route.recorder.startService()
+        route.followers.startService()
+        route.whereabouts.startService()
         route.receipts.startService()
         route.entries.startService()
         route.grouping.startService()
@@ -243,6 +245,14 @@ class Cluster:
         for server in self.servers:
             self.link(server, route)
         return route
+
+    def where(self, user: int, route: Route) -> list[tuple[str, str]]:
+        """Return the servers and owners of a user's sessions as a route finds them."""
+        asking = Deferred.fromCoroutine(route.whereabouts.sessions(user))
+        self.turn()
+        found: list[tuple[str, str]] = []
+        asking.addCallback(lambda sessions: found.extend((one.host.place.server, one.owner) for one in sessions))
+        return sorted(found)
 
     def _post(self, url: str, obj: Any) -> Deferred[Any]:
         self.posted.append((url, obj))

@@ -28,9 +28,11 @@ from cim.route.messages.receipts import Receipts
 from cim.route.messages.sending import Outgoing, Sending
 from cim.route.presence.blocks import Blocks
 from cim.route.presence.calls import LinkCalls
+from cim.route.presence.peers import Peers
 from cim.route.presence.presence import Presence
 from cim.route.presence.recorder import SessionRecorder
 from cim.route.presence.watching import Watching
+from cim.route.presence.whereabouts import Whereabouts
 from cim.wire import conversations, native
 from cim.wire.cim_pb2 import EDIT, REACTION, RECALL, Packet, Send
 from cim.wire.link_pb2 import Item, Outcome, Request
@@ -43,9 +45,10 @@ START = 1_700_000_000
 class Link(Packing):
     """A link to a server that records what is sent over it."""
 
-    def __init__(self, name="127.0.0.1:11211:8081"):
+    def __init__(self, name="127.0.0.1:11211:8081", version=2):
         self.peer = LinkPeer(name, "run")
         self.queued = 0
+        self.version = version
         self.items = []
         self.full = False
 
@@ -125,10 +128,12 @@ class RouteCase(SynchronousTestCase):
             self.hold = Held(getattr(self, part), method)
             setattr(self, part, self.hold)
         self.metrics = Metrics("test")
-        self.presence = Presence()
+        self.presence = Presence("route")
         self.calls = LinkCalls(self.clock)
         self.appender = Appender(self.conversations, self.clock)
-        self.delivery = Delivery(self.presence, self.groups, self.calls)
+        self.peers = Peers(self.presence, self.calls)
+        self.whereabouts = Whereabouts(self.presence, self.peers, self.clock)
+        self.delivery = Delivery(self.presence, self.whereabouts, self.groups, self.calls)
         self.accounts = KnownAccounts(self.store.accounts, self.clock)
         self.inviting = Inviting(
             invitations=self.store.invitations,
@@ -139,7 +144,7 @@ class RouteCase(SynchronousTestCase):
         self.reading = Reading(self.conversations, self.groups, self.inviting, self.clock)
         self.blocks = Blocks(self.store.blocks, self.clock)
         self.receipts = Receipts(self.conversations, self.reading, self.delivery, self.blocks, self.clock)
-        self.watching = Watching(self.presence, self.blocks)
+        self.watching = Watching(self.presence, self.whereabouts, self.blocks)
         self.entries = GroupEntries(
             groups=self.groups,
             store=self.conversations,
@@ -169,7 +174,9 @@ class RouteCase(SynchronousTestCase):
             limits=self.limits,
             policy=self.message_policy,
         )
-        self.recorder = SessionRecorder(self.store.sessions, self.presence, self.clock, self.store.epoch)
+        self.recorder = SessionRecorder(
+            self.store.sessions, self.presence, self.whereabouts.certain, self.clock, self.store.epoch
+        )
         self.requests = Requests(
             sending=self.sending,
             reading=self.reading,

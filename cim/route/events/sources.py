@@ -28,7 +28,7 @@ class Tell(Protocol):
 class SessionEvents:
     """Tells when sessions begin and end, and when users come and go: once, by the route that is a session's home.
 
-    What a server reports when it is linked anew began before.
+    What a server reports once more began before.
     """
 
     def __init__(self, presence: Presence, tell: Tell) -> None:
@@ -42,7 +42,7 @@ class SessionEvents:
         if online.owner in self._known:
             return
         self._known.add(online.owner)
-        if online.home and online.host.unseen is None:
+        if online.home and not online.again and online.host.unseen is None:
             self._tell("session.began", _session(online))
             if len(self._presence.of(online.user)) == 1:
                 self._tell("user.online", _user(online))
@@ -58,6 +58,10 @@ class SessionEvents:
     def died(self, online: Online) -> None:
         """See PresenceObserver."""
         self.vanished(online)
+
+    def moved(self, online: Online) -> None:
+        """See PresenceObserver."""
+        self._known.discard(online.owner)
 
 
 def _user(online: Online) -> dict[str, Any]:

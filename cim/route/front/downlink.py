@@ -14,7 +14,10 @@ from cim.route.front.requests import Requests
 from cim.route.messages.grouping import Grouping
 from cim.route.presence.calls import LinkCalls
 from cim.route.presence.leases import Leases
+from cim.route.presence.peers import Peers
 from cim.route.presence.presence import Host, Presence
+from cim.route.presence.views import Views
+from cim.route.presence.whereabouts import Whereabouts
 from cim.wire.link_pb2 import Closed, Fence, GroupsSeen, Item, Opened, Outcome, SnapshotBegin, SnapshotEnd
 
 
@@ -36,6 +39,9 @@ class Downlink:
         requests: Requests,
         grouping: Grouping,
         refused: Callable[[str], None],
+        views: Views,
+        whereabouts: Whereabouts,
+        peers: Peers,
     ) -> None:
         self._presence = presence
         self._leases = leases
@@ -49,6 +55,8 @@ class Downlink:
             "outcome": calls.answered,
             "guest_receipts": requests.guest_receipts,
             "open": requests.opened,
+            "relay": peers.asked,
+            "relayed": calls.answered,
         }
         self._received_from: dict[str, Callable[[Host, ILink, Any], None]] = {
             "opened": self._opened,
@@ -57,6 +65,9 @@ class Downlink:
             "fence": self._fence,
             "snapshot_begin": self._snapshot_begin,
             "snapshot_end": self._snapshot_end,
+            "view": views.viewed,
+            "load": views.loaded,
+            "at": whereabouts.told,
         }
         #: Called with the epoch of the store that a server was told last, or 0.
         self.on_epoch: list[Callable[[int], None]] = []
@@ -100,7 +111,9 @@ class Downlink:
 
     def _opened(self, host: Host, link: ILink, opened: Opened) -> None:
         device = opened.device or GUEST
-        self._presence.opened(host, opened.user, opened.name, opened.session, opened.owner, opened.home, device)
+        self._presence.opened(
+            host, opened.user, opened.name, opened.session, opened.owner, opened.home, device, opened.again
+        )
         if opened.call:
             link.send(Item(outcome=Outcome(call=opened.call)))
 

@@ -26,6 +26,7 @@ from cim.route.presence.directory import Directory
 from cim.route.presence.presence import Host, Online, Presence
 from cim.route.presence.recorder import SessionRecorder
 from cim.route.presence.upstream_servers import UpstreamServers
+from cim.route.presence.whereabouts import Whereabouts
 from cim.user_tokens import Bounds, words_of
 from cim.wire.link_pb2 import End, Item, Reserve
 
@@ -72,6 +73,7 @@ class Logins:
         accounts: KnownAccounts,
         sessions: ISessions,
         presence: Presence,
+        whereabouts: Whereabouts,
         directory: Directory,
         calls: LinkCalls,
         recorder: SessionRecorder,
@@ -90,6 +92,7 @@ class Logins:
         self._accounts = accounts
         self._sessions = sessions
         self._presence = presence
+        self._whereabouts = whereabouts
         self._directory = directory
         self._calls = calls
         self._recorder = recorder
@@ -152,7 +155,10 @@ class Logins:
                         raise RepeatLogin()
                     expected.add(record.owner)
                 continue
+            # Of the others its home knows best; it ends what is left of the same device when it claims the record.
             online = self._presence.of(user)
+            if policy == LoginPolicy.REPLACE:
+                online = await self._whereabouts.sessions(user)
             if reserved.replaced or online:
                 await self._end_replaced(user, device, reserved.replaced, online)
             if host is None:
@@ -166,7 +172,7 @@ class Logins:
         return self._policy or (LoginPolicy.REJECT if device == GUEST else LoginPolicy.MANY)
 
     async def _refuse_if_online(self, user: int, device: str) -> None:
-        for online in self._presence.of(user):
+        for online in await self._whereabouts.sessions(user):
             if online.device == device != GUEST:
                 continue
             record = SessionRecord(user, online.host.place, online.owner, True, 0)
@@ -239,6 +245,8 @@ class Logins:
             # Nobody can claim it, since nobody learns its owner.
             outcome = None
         if outcome is not None and not outcome.code:
+            if host.load is not None:
+                host.load += 1  # until the server says how many it has
             return True
         self._recorder.release(account.id, host.place, owner)
         if outcome is not None and outcome.code == "live":
@@ -273,7 +281,7 @@ class Logins:
             records = await self._sessions.end(user)
         except RepeatedEnd:
             return
-        ends = {(online.host.place, online.owner) for online in self._presence.of(user)}
+        ends = {(online.host.place, online.owner) for online in await self._whereabouts.sessions(user)}
         ends.update((record.place, record.owner) for record in records)
         await self._end_all(user, ends)
 
@@ -290,16 +298,17 @@ class Logins:
         :raises LinkLost: a server could not be reached; its session may be alive until it is linked again, but no
             ticket opens one
         """
+        sessions = await self._whereabouts.sessions(user)
         ends = {
             (online.host.place, online.owner)
-            for online in self._presence.of(user)
+            for online in sessions
             if device in (None, online.device) and online.owner != kept
         }
         known = [owner for _, owner in ends]
         for record in await self._sessions.expel(user, device=device, kept=kept, known=known):
             ends.add((record.place, record.owner))
         if device != GUEST:
-            stays = next((one.device for one in self._presence.of(user) if kept and one.owner == kept), "")
+            stays = next((one.device for one in sessions if kept and one.owner == kept), "")
             await self._pushes.unregister_device(user, device, stays)
         await self._end_all(user, ends, code, message)
         return len(ends)
@@ -312,7 +321,7 @@ class Logins:
         :raises LinkLost: as `end_sessions`
         """
         await self._pushes.unregister_token(user, token)
-        owners = {online.owner: online.device for online in self._presence.of(user)}
+        owners = {online.owner: online.device for online in await self._whereabouts.sessions(user)}
         owners.update((record.owner, record.device) for record in await self._sessions.sessions(user))
         devices = {device for owner, device in owners.items() if owner.endswith(f".{token}")}
         return sum([await self.end_sessions(user, device) for device in sorted(devices)])

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from cim.errors import CIMError, Forbidden, Unavailable
 from cim.interfaces import IAccounts
-from cim.model import GUEST
+from cim.model import GUEST, Account
 from cim.route.presence.presence import Online, Presence
 
 #: What callers are told.
@@ -36,6 +36,7 @@ class GuestDoor(Service):
     :param asked: whether options serve them; None to do so only if the store has accounts without a password
     :param why: OPTION, LOOPBACK or PUBLIC, for the log
     :param end: ends the sessions of a guest
+    :param everyone: lists all guests who are online, at whichever route
     :ivar open: whether guests are served; None until the store has said so
     """
 
@@ -48,7 +49,11 @@ class GuestDoor(Service):
         accounts: IAccounts,
         presence: Presence,
         end: Callable[[int], Awaitable[object]],
+        everyone: Callable[[], Awaitable[Iterable[Account]]],
     ) -> None:
+        self._everyone = everyone
+        # Whether those are still to be ended of whom other routes are told, which may not be closed.
+        self._elsewhere = True
         self.open = self._asked = asked
         self._why = why
         self._accounts = accounts
@@ -57,6 +62,7 @@ class GuestDoor(Service):
         # Those whose sessions are being ended, as a set in order.
         self._leaving: dict[int, None] = {}
         presence.observers.append(self)
+        presence.on_change.append(self._look_elsewhere)
 
     def startService(self) -> None:
         """Say how it is, or ask the store."""
@@ -107,6 +113,21 @@ class GuestDoor(Service):
             self._log.info("Guests are {served}, {why}", served=served, why=_TOLD[why, bool(self.open)])
         if not self.open:
             self._end_all(online for host in self._presence.hosts.values() for online in list(host.sessions.values()))
+            self._look_elsewhere()
+
+    def _look_elsewhere(self) -> None:
+        """End, once servers have said who is told of whom, the sessions that are other routes' to tell of."""
+        if self.open is False and self._elsewhere and self._presence.hosts and self._presence.agreed:
+            self._elsewhere = False
+            Deferred.fromCoroutine(self._end_elsewhere())
+
+    async def _end_elsewhere(self) -> None:
+        try:
+            guests = await self._everyone()
+        except CIMError as error:
+            self._log.info("Guests of other routes are left to these: {error}", error=error.message)
+        else:
+            self._end_users(guest.id for guest in guests)
 
     def facts(self) -> dict[str, Any]:
         """Return what `/health` shows."""
@@ -120,11 +141,14 @@ class GuestDoor(Service):
     def vanished(self, online: Online) -> None:
         """Do nothing."""
 
-    died = vanished
+    died = moved = vanished
 
     def _end_all(self, sessions: Iterable[Online]) -> None:
+        self._end_users(online.user for online in sessions if online.device == GUEST)
+
+    def _end_users(self, users: Iterable[int]) -> None:
         running = bool(self._leaving)
-        self._leaving.update(dict.fromkeys(online.user for online in sessions if online.device == GUEST))
+        self._leaving.update(dict.fromkeys(users))
         if self._leaving and not running:
             Deferred.fromCoroutine(self._end_in_turn())
 

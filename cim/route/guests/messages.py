@@ -25,8 +25,10 @@ from cim.route.messages.limits import Guest
 from cim.route.messages.sending import Outgoing, Sending, push_of
 from cim.route.messages.together import together
 from cim.route.presence.directory import Directory
+from cim.route.presence.listings import Listings
 from cim.route.presence.presence import Presence
 from cim.route.presence.upstream_servers import UpstreamServers
+from cim.route.presence.whereabouts import Whereabouts
 from cim.traces import UNTRACED, Trace
 from cim.wire import conversations, native
 from cim.wire.cim_pb2 import Send
@@ -79,6 +81,8 @@ class GuestMessages:
         accounts: KnownAccounts,
         sessions: ISessions,
         presence: Presence,
+        whereabouts: Whereabouts,
+        listings: Listings,
         directory: Directory,
         sending: Sending,
         delivery: Delivery,
@@ -88,6 +92,8 @@ class GuestMessages:
         self._accounts = accounts
         self._sessions = sessions
         self._presence = presence
+        self._whereabouts = whereabouts
+        self._listings = listings
         self._directory = directory
         self._sending = sending
         self._delivery = delivery
@@ -190,7 +196,7 @@ class GuestMessages:
                 return True
         receivers = (said.receiver,)
         asked = []
-        for link in self._links_to(records) - {online.host.link for online in self._presence.of(said.receiver)}:
+        for link in self._links_to(records) - {online.host.link for online in self._whereabouts.of(said.receiver)}:
             for push in pushes[:-1]:
                 self._delivery.to_server(link, push, receivers)
             asked.append(self._delivery.ask_server(link, pushes[-1], receivers))
@@ -261,7 +267,7 @@ class GuestMessages:
         """
         links = {
             online.host.link
-            for online in self._presence.of(user)
+            for online in await self._whereabouts.sessions(user)
             if online.device == GUEST and online.host.link is not None
         }
         heard_of = bool(links)
@@ -276,7 +282,7 @@ class GuestMessages:
 
     async def online(self) -> list[Account]:
         """Return the guests who are online, by id: whoever asks proves nothing, so others are not shown."""
-        found = {account.id: account for account in self._presence.guests()}
+        found = {account.id: account for account in await self._listings.guests()}
         for server in self._directory.upstream:
             for user in await self._sessions.users_at(server):
                 if user not in found:

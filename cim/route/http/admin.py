@@ -20,7 +20,7 @@ from cim.route.http.tokens import Tokens
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.broadcasting import check_person
 from cim.route.messages.erasing import Erasing
-from cim.route.presence.presence import Presence
+from cim.route.presence.whereabouts import Whereabouts
 from cim.web.declaring import Who, http_call
 from cim.web.schema import Array, Boolean, Integer, Name, Object, Optional, Text
 
@@ -50,7 +50,7 @@ class AdminAPI:
     _logins: Logins
     _passwords: Passwords
     _tokens: Tokens
-    _presence: Presence
+    _whereabouts: Whereabouts
     _erasing: Erasing
 
     @http_call(
@@ -70,7 +70,9 @@ class AdminAPI:
         A page may have somewhat more than `limit` users, or few or none even if more follow.
         """
         listing = await self._store.accounts.listed(prefix=prefix, after=after, limit=limit)
-        mutes = await self._store.muted_users.mutes([one.account.id for one in listing.items])
+        ids = [one.account.id for one in listing.items]
+        mutes = await self._store.muted_users.mutes(ids)
+        online = await self._whereabouts.sessions_of(ids)
         shown = [
             {
                 "id": one.account.id,
@@ -79,7 +81,7 @@ class AdminAPI:
                 "suspended": one.ban is not None,
                 "ban": sanction_shown(one.ban),
                 "mute": sanction_shown(mutes.get(one.account.id)),
-                "online": bool(self._presence.of(one.account.id)),
+                "online": bool(online[one.account.id]),
             }
             for one in listing.items
         ]

@@ -35,7 +35,6 @@ from cim.route.http.lists import Lists
 from cim.route.http.messages import MessagesAPI
 from cim.route.http.mutes import MutesAPI
 from cim.route.http.new_accounts import NewAccountsAPI
-from cim.route.http.online_names import OnlineNames
 from cim.route.http.own_users import OwnUsersAPI
 from cim.route.http.page_logins import PageLogins
 from cim.route.http.passwords import MAX_BYTES, Passwords
@@ -207,7 +206,6 @@ def v1_of(
         naming=route.naming,
         new_suffix=lambda: random_bytes(4).hex(),
     )
-    names = OnlineNames(route.presence)
     lists = Lists(route.rates, metrics.refused)
     apis = (
         NewAccountsAPI(
@@ -239,7 +237,7 @@ def v1_of(
             store.accounts,
             route.accounts,
             route.directory,
-            names,
+            route.listings,
             route.blocks,
             rates=route.rates,
             lists=lists,
@@ -278,7 +276,7 @@ def v1_of(
             naming=route.naming,
             consent=settings.group_consent,
         ),
-        BlocksAPI(store.blocks, store.invitations, route.blocks, route.presence, route.delivery),
+        BlocksAPI(store.blocks, store.invitations, route.blocks, route.whereabouts, route.delivery),
         MutesAPI(store.mutes, route.reading, route.delivery),
         PushesAPI(store.pushes, route.pushers.kinds),
         AdminAPI(
@@ -288,7 +286,7 @@ def v1_of(
             logins=route.logins,
             passwords=passwords,
             tokens=tokens,
-            presence=route.presence,
+            whereabouts=route.whereabouts,
             erasing=route.erasing,
         ),
         ExportAPI(store=store, known=route.accounts, reading=route.reading, metrics=metrics),
@@ -300,7 +298,7 @@ def v1_of(
             presence=route.presence,
             directory=route.directory,
             routes=route.routes,
-            names=names,
+            listings=route.listings,
             metrics=metrics,
         ),
         InvitationCodesAPI(invitations=store.invitation_codes, random_bytes=random_bytes),

@@ -12,7 +12,7 @@ from cim.route.http.access import Caller, confirmed
 from cim.route.http.shapes import USER_ID
 from cim.route.messages.delivery import Delivery
 from cim.route.presence.blocks import Blocks
-from cim.route.presence.presence import Presence
+from cim.route.presence.whereabouts import Whereabouts
 from cim.user_tokens import UserScope
 from cim.web.declaring import http_call
 from cim.web.schema import Array, Id, Object
@@ -28,7 +28,7 @@ class BlocksAPI:
     _store: IBlocks
     _invitations: IInvitations
     _blocks: Blocks
-    _presence: Presence
+    _whereabouts: Whereabouts
     _delivery: Delivery
 
     @http_call("GET /v1/blocks", needs=UserScope.ACCOUNT, answers={200: _BLOCKS})
@@ -53,7 +53,7 @@ class BlocksAPI:
         for one in await self._invitations.waiting(me):
             if one.by == user:
                 await self._invitations.end(one.group, me, declined=False)
-        self._tell_presence(me, user, online=False)
+        await self._tell_presence(me, user, online=False)
 
     @http_call("DELETE /v1/blocks/{user}", path={"user": USER_ID}, answers={204: None}, errors=(404,))
     @confirmed
@@ -61,9 +61,9 @@ class BlocksAPI:
         """Unblock a user."""
         if not await self._blocks.unblock(caller.account.id, user):
             raise NotFound("you do not block this user")
-        self._tell_presence(caller.account.id, user, online=True)
+        await self._tell_presence(caller.account.id, user, online=True)
 
-    def _tell_presence(self, me: int, user: int, *, online: bool) -> None:
+    async def _tell_presence(self, me: int, user: int, *, online: bool) -> None:
         """Tell somebody else, as far as it watches the user, that the user is online or seems not to be."""
-        if self._presence.of(me):
+        if await self._whereabouts.sessions(me):
             self._delivery.to_watchers(native.packet(presence=cim_pb2.Presence(user_id=me, online=online)), user, me)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
 from typing import Any
 
 from attrs import frozen
@@ -12,19 +11,20 @@ from attrs import frozen
 import cim
 from cim.api_keys import Scope
 from cim.daemon.metrics import Metrics
-from cim.model import Account, Health
+from cim.errors import Unavailable
+from cim.model import Health
 from cim.nodes import RouteAddress
 from cim.route.http.access import Caller
-from cim.route.http.online_names import OnlineNames
 from cim.route.http.shapes import ACCOUNT, MORE_NAME, PAGE, limit
 from cim.route.presence.directory import Directory
+from cim.route.presence.listings import Listings
 from cim.route.presence.presence import Presence
 from cim.route.presence.route_list import RouteList
 from cim.web.declaring import Who, http_call
 from cim.web.schema import Anything, Array, Boolean, Integer, Nullable, Object, Optional, Text
 
 #: How many users one call looks at for those who are at one server.
-LOOKED = 10_000
+LOOKED = 1000
 _VERSION = Nullable(Text(64, about="The version of CIM that it says it is; null if it does not say."))
 _SERVER = Object(
     {
@@ -74,15 +74,20 @@ class StatusAPI:
     _presence: Presence
     _directory: Directory
     _routes: RouteList
-    _names: OnlineNames
+    _listings: Listings
     _metrics: Metrics
 
     @http_call("GET /v1/admin/status", who=Who.OPERATOR, scope=Scope.ADMIN, answers={200: _STATUS})
-    def status(self, caller: Caller) -> dict[str, Any]:
+    async def status(self, caller: Caller) -> dict[str, Any]:
         """Tell how the cluster is.
 
-        All of it is as the route that answers knows it, which is not as others may know it.
+        All of it is as the route that answers knows it, which is not as others may know it. If another route does not
+        answer it, `online` counts only those of whom servers tell this one.
         """
+        try:
+            online = await self._listings.total()
+        except Unavailable:
+            online = len(self._presence)
         health = self._health()
         own = str(self._address)
         routes = {own: cim.__version__, **{name: data.version for name, data in self._routes.listed.items()}}
@@ -93,7 +98,7 @@ class StatusAPI:
             "parts": {name: reason or "ok" for name, reason in health.parts.items()},
             # Whatever facts are, as /health has them.
             "facts": json.loads(json.dumps(health.facts, default=str)),
-            "online": len(self._presence),
+            "online": online,
             "servers": list(self._servers()),
             "routes": [{"name": name, "version": version or None} for name, version in sorted(routes.items())],
         }
@@ -125,7 +130,7 @@ class StatusAPI:
                 "version": (ours[name].version or None) if name in ours else None,
                 "listed": name in ours or name in upstream,
                 "linked": host is not None and host.link is not None,
-                "sessions": len(host.sessions) if host is not None else 0,
+                "sessions": host.count if host is not None else 0,
             }
 
     @http_call(
@@ -147,20 +152,17 @@ class StatusAPI:
         """
         if not self._directory.caught_up:
             await self._directory.when_caught_up()
-        users = self._names.behind(after)
+        page = await self._listings.page(after=after, limit=LOOKED if server else limit)
         shown: list[dict[str, Any]] = []
-        last: Account | None = None
-        for last in islice(users, LOOKED):
+        more = page.more
+        for at, (user, sessions) in enumerate(page.users, 1):
             shown += (
-                {
-                    "user": {"id": online.user, "name": online.name},
-                    "device": online.device,
-                    "server": online.host.place.server,
-                }
-                for online in self._presence.of(last.id)
-                if server in ("", online.host.place.server)
+                {"user": {"id": user.id, "name": user.name}, "device": one.device, "server": one.server}
+                for one in sessions
+                if server in ("", one.server)
             )
+            after = user.name
             if len(shown) >= limit:
+                more = more or at < len(page.users)
                 break
-        more = last.name if last is not None and next(users, None) is not None else None
-        return {"sessions": shown, "more": more}
+        return {"sessions": shown, "more": after if more else None}

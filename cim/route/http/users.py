@@ -13,11 +13,11 @@ from cim.names import comparison_form, seen_characters
 from cim.route.front.rates import Rates
 from cim.route.http.access import Caller
 from cim.route.http.lists import Lists
-from cim.route.http.online_names import OnlineNames
 from cim.route.http.shapes import ACCOUNT, MORE_NAME, PAGE, USER_ID, limit
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.presence.blocks import Blocks
 from cim.route.presence.directory import Directory
+from cim.route.presence.listings import Listings
 from cim.web.declaring import Who, http_call
 from cim.web.schema import Array, Id, Ids, Integer, Name, Object, Optional, Text
 
@@ -66,7 +66,7 @@ class UsersAPI:
         accounts: IAccounts,
         known: KnownAccounts,
         directory: Directory,
-        names: OnlineNames,
+        listings: Listings,
         blocks: Blocks,
         *,
         rates: Rates,
@@ -80,7 +80,7 @@ class UsersAPI:
         self._accounts = accounts
         self._known = known
         self._directory = directory
-        self._names = names
+        self._listings = listings
 
     @http_call(
         "GET /v1/users/{id}",
@@ -204,10 +204,10 @@ class UsersAPI:
         self._must_allow(caller, PREFIX)
         if not self._directory.caught_up:
             await self._directory.when_caught_up()
-        hidden = frozenset() if caller.operator else await self._blocks.blockers(caller.account.id)
-        users, total, more = self._names.page(prefix, after, limit, hidden)
+        viewer = 0 if caller.operator else caller.account.id
+        page = await self._listings.page(prefix, after, limit, viewer=viewer)
         return {
-            "users": [_shown(user) for user in users],
-            "total": total,
-            "more": users[-1].name if more else None,
+            "users": [_shown(user) for user, _ in page.users],
+            "total": page.total,
+            "more": page.users[-1][0].name if page.more and page.users else None,
         }

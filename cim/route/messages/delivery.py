@@ -16,6 +16,7 @@ from cim.interfaces import IGroups, ILink
 from cim.model import Member
 from cim.route.presence.calls import LinkCalls
 from cim.route.presence.presence import Presence
+from cim.route.presence.whereabouts import Whereabouts
 from cim.traces import UNTRACED, Trace
 from cim.wire import conversations, native, packed, positions
 from cim.wire.link_pb2 import Deliver, Item, Outcome
@@ -101,8 +102,11 @@ class Delivery:
 
     _log = Logger()
 
-    def __init__(self, presence: Presence, groups: IGroups, calls: LinkCalls) -> None:
+    def __init__(self, presence: Presence, whereabouts: Whereabouts, groups: IGroups, calls: LinkCalls) -> None:
         self._presence = presence
+        self._whereabouts = whereabouts
+        #: Has it ready where users are; see Whereabouts.
+        self.prepare = whereabouts.prepare
         self._groups = groups
         self._calls = calls
         # Members of small groups, by group, as of a version; None for a large group.
@@ -114,7 +118,7 @@ class Delivery:
         # Names of sessions are unique per server only.
         origin, session = push.origin, push.session
         for user in users:
-            for online in self._presence.of(user):
+            for online in self._whereabouts.of(user):
                 link = online.host.link
                 if link is None or (link is origin and online.session == session):
                     continue

@@ -146,6 +146,8 @@ class Sending:
 
         :param allowed: the limits were asked for it already
         """
+        if message.send.user:
+            self._delivery.prepare((message.send.user, message.author.id))
         if self._tracer is not None and message.trace:
             done = self._traced(self._tracer, message, done)
         if not allowed:

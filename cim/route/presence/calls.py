@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
@@ -13,7 +14,7 @@ from cim.interfaces import ILink
 from cim.model import GroupChange
 from cim.supervision import Loop
 from cim.wire import link_pb2
-from cim.wire.link_pb2 import End, Item, Outcome, Probe, Reserve
+from cim.wire.link_pb2 import End, Item, Outcome, Probe, Relay, Relayed, Reserve
 
 #: Upstream's terminal client waits 3 s for a call.
 CALL_SECONDS = 2.0
@@ -48,7 +49,7 @@ class LinkCalls:
         self._clock = clock
         self._seconds = seconds
         self._numbers = itertools.count(1)
-        self._waiting: dict[int, tuple[float, ILink, Deferred[Outcome]]] = {}
+        self._waiting: dict[int, tuple[float, ILink, Deferred[Any]]] = {}
         self._loop = Loop("failing calls that no server answers", self._expire, clock)
 
     def __len__(self) -> int:
@@ -85,19 +86,24 @@ class LinkCalls:
         call = next(self._numbers)
         return self._ask(link, call, group_change(change, epoch, call))
 
-    def _ask(self, link: ILink, call: int, item: Item) -> Deferred[Outcome]:
+    def relay(self, link: ILink, route: str, question: bytes) -> Deferred[Relayed]:
+        """Have a server ask another route, and return the answer."""
+        call = next(self._numbers)
+        return self._ask(link, call, Item(relay=Relay(call=call, route=route, question=question)))
+
+    def _ask(self, link: ILink, call: int, item: Item) -> Deferred[Any]:
         return self._asked(link, call, link.send(item))
 
-    def _asked(self, link: ILink, call: int, sent: bool) -> Deferred[Outcome]:
+    def _asked(self, link: ILink, call: int, sent: bool) -> Deferred[Any]:
         if not sent:
             return fail(RateLimited("the server cannot keep up: try again later"))
-        answer: Deferred[Outcome] = Deferred()
+        answer: Deferred[Any] = Deferred()
         self._waiting[call] = (self._clock.seconds() + self._seconds, link, answer)
         if self._loop.due is None:
             self._loop.wake(self._seconds)
         return answer
 
-    def answered(self, link: ILink, outcome: Outcome) -> None:
+    def answered(self, link: ILink, outcome: Outcome | Relayed) -> None:
         """Complete the call that an Outcome answers; drop an Outcome that nobody waits for any more."""
         waiting = self._waiting.pop(outcome.call, None)
         if waiting is not None:

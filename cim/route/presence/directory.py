@@ -104,7 +104,7 @@ class Directory:
             if name in self.ours:
                 host = self._presence.hosts.get(name)
                 if host is not None and host.link is not None:
-                    found.append(Candidate(name, len(host.sessions)))
+                    found.append(Candidate(name, host.count))
             elif not native:
                 found.append(Candidate(name))
         return found

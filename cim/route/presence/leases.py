@@ -101,7 +101,7 @@ class Leases(Service):
         self._log.info(
             "server {server} is dead, {sessions} sessions with it",
             server=host.place.server,
-            sessions=len(host.sessions),
+            sessions=host.count,
         )
         self._presence.forget(host)
         return None

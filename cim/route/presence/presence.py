@@ -1,18 +1,20 @@
 """Who is connected where, as reported over the links (docs/architecture.md, Presence and leases).
 
 A lost link is not a lost server: the sessions of a server stay until it is declared dead, comes back with a snapshot,
-or a new run of its process takes its name.
+or a new run of its process takes its name. A route is told of its share of the users (`cim.selection.Shares`);
+`cim.route.presence.whereabouts` knows where others are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from attrs import define, field
 
 from cim.interfaces import ILink
 from cim.model import GUEST, Account, Place
+from cim.selection import SHARING, Shares
 
 
 @define(eq=False)
@@ -20,6 +22,7 @@ class Online:
     """A session on one of our servers.
 
     :ivar home: whether this route writes its record
+    :ivar again: whether it was opened before this route was told of it
     """
 
     user: int
@@ -29,6 +32,7 @@ class Online:
     home: bool
     device: str
     host: Host
+    again: bool = False
 
 
 @define(eq=False)
@@ -37,6 +41,10 @@ class Host:
 
     :ivar link: None while it is not linked
     :ivar complete: whether the whole snapshot arrived over the present link
+    :ivar shares: which routes it tells of whom; None if it tells all of everyone, as servers of earlier releases do
+    :ivar moving: whether shares move, so that nothing is certain
+    :ivar since: the number of the last change of links and shares that made something uncertain here
+    :ivar load: how many sessions it says it has; None if this route knows of all
     """
 
     place: Place
@@ -44,6 +52,15 @@ class Host:
     sessions: dict[str, Online] = field(factory=dict)
     complete: bool = False
     unseen: dict[str, Online] | None = None
+    shares: Shares | None = None
+    moving: bool = False
+    since: int = 0
+    load: int | None = None
+
+    @property
+    def count(self) -> int:
+        """How many sessions it has, as far as this route knows."""
+        return len(self.sessions) if self.load is None else self.load
 
 
 class PresenceObserver(Protocol):
@@ -58,13 +75,27 @@ class PresenceObserver(Protocol):
     def died(self, online: Online) -> None:
         """Note a session that ended with its server; its record expires with the server's lease."""
 
+    def moved(self, online: Online) -> None:
+        """Note a session of which another route is told from now on."""
+
 
 class Presence:
-    """All sessions that were reported over the links."""
+    """All sessions that were reported over the links.
 
-    def __init__(self) -> None:
+    :param route: this route's name
+    :ivar number: how often links and shares have changed so that something became uncertain
+    :ivar agreed: whether all servers tell the same routes of the same users, and have done so
+    :ivar whole: whether this route is told of everyone by all servers
+    :ivar on_change: called when any of these may have changed
+    """
+
+    def __init__(self, route: str = "") -> None:
+        self.route = route
         self.hosts: dict[str, Host] = {}
         self.observers: list[PresenceObserver] = []
+        self.number = 0
+        self.agreed = self.whole = True
+        self.on_change: list[Callable[[], None]] = []
         self._by_user: dict[int, tuple[Online, ...]] = {}
 
     def __len__(self) -> int:
@@ -75,7 +106,7 @@ class Presence:
         return self._by_user.get(user, ())
 
     def guests(self) -> Iterator[Account]:
-        """Return the guests who are online."""
+        """Return the guests who are online, of those of whom this route is told."""
         for user, sessions in self._by_user.items():
             for online in sessions:
                 if online.device == GUEST:
@@ -98,7 +129,25 @@ class Presence:
         host.link = link
         host.complete = False
         host.unseen = None
+        host.moving = link.version >= SHARING
+        if not host.moving:
+            host.shares = host.load = None
+        self.uncertain(host)
         return host
+
+    def uncertain(self, host: Host) -> None:
+        """Note that what is known of a server by hearsay may not be so any more."""
+        self.number += 1
+        host.since = self.number
+        self._changed()
+
+    def _changed(self) -> None:
+        hosts = self.hosts.values()
+        shares = {host.shares for host in hosts}
+        self.agreed = len(shares) <= 1 and not any(host.moving for host in hosts)
+        self.whole = self.agreed and all(one is None or one.sharing == (self.route,) for one in shares)
+        for listener in self.on_change:
+            listener()
 
     def link_down(self, link: ILink) -> Host | None:
         """Note a lost link; return its server if it was that server's present link."""
@@ -123,15 +172,32 @@ class Presence:
         unseen, host.unseen = host.unseen, None
         host.complete = True
         for online in (unseen or {}).values():
-            self.closed(host, online.session, online.home)
+            if self.is_told(host, online.user):
+                self.closed(host, online.session, online.home)
+            else:
+                self.moved(host, online.session)
 
-    def opened(self, host: Host, user: int, name: str, session: str, owner: str, home: bool, device: str) -> None:
+    def is_told(self, host: Host, user: int) -> bool:
+        """Return whether this route is told of a user's sessions at a server."""
+        return host.shares is None or self.route in host.shares.told(user)
+
+    def opened(
+        self,
+        host: Host,
+        user: int,
+        name: str,
+        session: str,
+        owner: str,
+        home: bool,
+        device: str,
+        again: bool = False,
+    ) -> None:
         """Note a session that was opened, or reported again."""
         if host.unseen is not None:
             host.unseen.pop(session, None)
         online = host.sessions.get(session)
         if online is None:
-            online = host.sessions[session] = Online(user, name, session, owner, home, device, host)
+            online = host.sessions[session] = Online(user, name, session, owner, home, device, host, again)
             self._by_user[user] = (*self._by_user.get(user, ()), online)
         else:
             online.home = home
@@ -153,6 +219,14 @@ class Presence:
         for observer in self.observers:
             observer.vanished(online)
 
+    def moved(self, host: Host, session: str) -> None:
+        """Note a session of which this route is told no more, though it goes on."""
+        online = host.sessions.pop(session, None)
+        if online is not None:
+            self._drop(online)
+            for observer in self.observers:
+                observer.moved(online)
+
     def forget(self, host: Host) -> None:
         """Forget a dead server and all its sessions; their records expire with its lease."""
         if self.hosts.get(host.place.server) is host:
@@ -163,6 +237,7 @@ class Presence:
             self._drop(online)
             for observer in self.observers:
                 observer.died(online)
+        self._changed()
 
     def _drop(self, online: Online) -> None:
         left = tuple(other for other in self._by_user.get(online.user, ()) if other is not online)

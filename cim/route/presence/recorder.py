@@ -7,7 +7,7 @@ store that is away for a while delays records but loses none.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from attrs import frozen
 
@@ -44,12 +44,21 @@ class Write:
 class SessionRecorder(Service):
     """Keeps the store's session records in step with presence.
 
+    :param sessions_of: returns the sessions of a user, whoever is told of them; raises Unavailable if that is not known
     :param began: returns when the store's epoch began, in ms since 1970 on the store's clock
     """
 
     _log = Logger()
 
-    def __init__(self, sessions: ISessions, presence: Presence, clock: IReactorTime, began: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        sessions: ISessions,
+        presence: Presence,
+        sessions_of: Callable[[int], Awaitable[Iterable[Online]]],
+        clock: IReactorTime,
+        began: Callable[[], int],
+    ) -> None:
+        self._sessions_of = sessions_of
         self._sessions = sessions
         self._presence = presence
         self._clock = clock
@@ -88,6 +97,9 @@ class SessionRecorder(Service):
     def died(self, online: Online) -> None:
         """Do nothing: the record expires with the server's lease."""
 
+    def moved(self, online: Online) -> None:
+        """Do nothing: the record is another route's."""
+
     def release(self, user: int, place: Place, owner: str) -> None:
         """Remove a record if it is still that owner's."""
         self._put(Write(False, user, place, owner))
@@ -124,7 +136,7 @@ class SessionRecorder(Service):
         place = record.place
         if record.since >= self._began() or not place.incarnation:
             return False
-        if any(online.owner == record.owner for online in self._presence.of(record.user)):
+        if any(online.owner == record.owner for online in await self._sessions_of(record.user)):
             return False
         host = self._presence.hosts.get(place.server)
         if host is None or host.link is None:

@@ -11,6 +11,7 @@ from cim.interfaces import ILink
 from cim.route.presence.blocks import Blocks
 from cim.route.presence.presence import Online
 from cim.route.presence.presence import Presence as Sessions
+from cim.route.presence.whereabouts import Whereabouts
 from cim.wire import native
 from cim.wire.cim_pb2 import Presence
 from cim.wire.link_pb2 import Deliver, Item
@@ -26,13 +27,17 @@ class Watching:
 
     _log = Logger()
 
-    def __init__(self, sessions: Sessions, blocks: Blocks) -> None:
-        self._sessions = sessions
+    def __init__(self, sessions: Sessions, whereabouts: Whereabouts, blocks: Blocks) -> None:
+        self._whereabouts = whereabouts
         self._blocks = blocks
         # Whose session it is, and whom it watches.
         self._watched: dict[_Watcher, tuple[int, tuple[int, ...]]] = {}
         self._watchers: dict[int, set[_Watcher]] = {}
+        # Of each who is watched, whether it is online as watchers were told.
+        self._online: dict[int, bool] = {}
         sessions.observers.append(self)
+        whereabouts.pins = self._watchers
+        whereabouts.observers.append(self._changed)
 
     async def watch(self, link: ILink, session: str, viewer: int, users: Sequence[int]) -> list[bytes]:
         """Replace the users that a session watches; return their present state as Presence packets.
@@ -46,8 +51,13 @@ class Watching:
             self._watched[watcher] = viewer, wanted
             for user in wanted:
                 self._watchers.setdefault(user, set()).add(watcher)
-        hidden = await self._blocks.hidden(viewer, [user for user in wanted if self._sessions.of(user)])
-        return [_packet(user, bool(self._sessions.of(user)) and user not in hidden) for user in wanted]
+        await self._whereabouts.known(wanted)
+        for user in wanted:
+            self._changed(user)
+            if user in self._watchers:
+                self._online.setdefault(user, False)
+        hidden = await self._blocks.hidden(viewer, [user for user in wanted if self._online.get(user)])
+        return [_packet(user, self._online.get(user, False) and user not in hidden) for user in wanted]
 
     def forget(self, link: ILink, session: str) -> None:
         """Remove all watches of a session."""
@@ -58,6 +68,7 @@ class Watching:
             watchers.discard(watcher)
             if not watchers:
                 del self._watchers[user]
+                self._online.pop(user, None)
 
     def forget_link(self, link: ILink) -> None:
         """Remove all watches behind a lost link; its sessions will watch again."""
@@ -68,20 +79,31 @@ class Watching:
         return len(self._watched)
 
     def appeared(self, online: Online) -> None:
-        """Note a session; its user has come online if it is the only one."""
-        if online.user in self._watchers and len(self._sessions.of(online.user)) == 1:
-            self._tell(online.user)
+        """Note a session."""
+        self._changed(online.user)
 
     def vanished(self, online: Online) -> None:
-        """Note a session that was closed; its user goes offline with the last one."""
+        """Note a session that was closed."""
         if online.host.link is not None:
             self.forget(online.host.link, online.session)
-        self.died(online)
+        self._changed(online.user)
 
     def died(self, online: Online) -> None:
         """Note a session that ended with its server."""
-        if online.user in self._watchers and not self._sessions.of(online.user):
-            self._tell(online.user)
+        self._changed(online.user)
+
+    moved = died
+
+    def _changed(self, user: int) -> None:
+        """Tell watchers if a user has come online with its first session, or gone offline with its last."""
+        if user not in self._watchers:
+            return
+        is_online = self._whereabouts.is_online(user)
+        before = self._online.get(user)
+        if is_online is not None and is_online is not before:
+            self._online[user] = is_online
+            if before is not None:
+                self._tell(user)
 
     def _tell(self, user: int) -> None:
         telling = Deferred.fromCoroutine(self._tell_watchers(user))
@@ -93,7 +115,7 @@ class Watching:
             viewer, _ = self._watched.get(watcher, (0, ()))
             if not await self._blocks.blocks(user, viewer):
                 seen.append(watcher)
-        packet = _packet(user, bool(self._sessions.of(user)))
+        packet = _packet(user, self._online.get(user, False))
         links: dict[ILink, list[str]] = {}
         for watcher in seen:
             if watcher in self._watchers.get(user, ()):  # still

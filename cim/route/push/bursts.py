@@ -25,7 +25,7 @@ from cim.model import Appended, Group, Notice, Registration
 from cim.route.messages.sending import Outgoing
 from cim.route.messages.together import together
 from cim.route.presence.blocks import Blocks
-from cim.route.presence.presence import Presence
+from cim.route.presence.whereabouts import Whereabouts
 from cim.route.push.pushers import Pushers
 from cim.supervision import Loop
 from cim.wire import conversations, native, positions
@@ -93,7 +93,7 @@ class Bursts(Service):
         self,
         *,
         store: IStore,
-        presence: Presence,
+        whereabouts: Whereabouts,
         blocks: Blocks,
         pushers: Pushers,
         clock: IReactorTime,
@@ -103,7 +103,7 @@ class Bursts(Service):
         selection: IPushSelection | None = None,
     ) -> None:
         self._store = store
-        self._presence = presence
+        self._whereabouts = whereabouts
         self._blocks = blocks
         self._pushers = pushers
         self._clock = clock
@@ -174,7 +174,12 @@ class Bursts(Service):
         if not found:
             return
         muting = await self._store.mutes.who_mutes(burst.conversation, tuple(found))
-        devices = {user: self._devices(user, its) for user, its in found.items() if user not in muting}
+        online = await self._whereabouts.sessions_of([user for user in found if user not in muting])
+        # Those that may have taken a message: those online, and others that get notices.
+        devices = {
+            user: {one.device for one in its}.union(registration.device for registration in found[user])
+            for user, its in online.items()
+        }
         reached = await self._store.conversations.reached(burst.conversation, devices)
         places = [one.position for one in burst.said.values()]
         standing = await self._store.conversations.standing(burst.conversation, places)
@@ -195,11 +200,6 @@ class Bursts(Service):
             notice = await self._notice(user, burst.conversation, said, group)
             for registration in found[user]:
                 self._pushers.push(registration, notice)
-
-    def _devices(self, user: int, registrations: Iterable[Registration]) -> Collection[str]:
-        """Return the devices of a user that may have taken a message: those online, and others that get notices."""
-        online = {one.device for one in self._presence.of(user)}
-        return online.union(registration.device for registration in registrations)
 
     async def _recipients(self, burst: Burst) -> tuple[Collection[int], Group | None]:
         """Return who may be notified, and the group, if it is one; what is from before one joined counts as read."""

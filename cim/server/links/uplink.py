@@ -1,21 +1,19 @@
 """What this server tells its routes, and what it does for them (docs/architecture.md, Links).
 
-The server reports sessions that open and close. Rendezvous hashing gives each user one home route among the live links,
-and that route alone writes the session's record. A new link first gets all sessions between SnapshotBegin and
-SnapshotEnd. The routes send reservations, ends, probes, deliveries and group changes. Requests and their answers are in
-`cim.server.links.submissions`.
+The server reports sessions that open and close to the users' home routes, which rendezvous hashing picks among the live
+links (`cim.server.links.views`), and to routes that follow a user. A home alone writes the session's record. Over a new
+link the sessions that are its route's go between SnapshotBegin and SnapshotEnd. The routes send reservations, ends,
+probes, deliveries and group changes. Requests and their answers are in `cim.server.links.submissions`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from math import inf
 from typing import Any
 
-from attrs import define, field
-
-from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -25,23 +23,24 @@ from cim.daemon.tracing import Tracer
 from cim.errors import CIMError
 from cim.interfaces import ILink, ILinkUser
 from cim.model import GUEST
-from cim.selection import rendezvous
+from cim.selection import Shares
+from cim.server.links.announcements import Announcements, opened_item
 from cim.server.links.deliveries import Deliveries
 from cim.server.links.fences import Fences
 from cim.server.links.groups import GroupIndex, groups_in
 from cim.server.links.rechecks import Rechecks
+from cim.server.links.relays import Relays
 from cim.server.links.submissions import Submissions
+from cim.server.links.views import Views
 from cim.server.sessions.table import Session, SessionBounds, Sessions
 from cim.supervision import Loop
 from cim.wire.link_pb2 import (
-    Closed,
     Deliver,
     End,
     GroupChange,
     GroupsSeen,
     Item,
     Missed,
-    Opened,
     Outcome,
     Probe,
     Reserve,
@@ -50,35 +49,11 @@ from cim.wire.link_pb2 import (
     StoreState,
 )
 
-#: How many sessions are reported in one reactor turn.
+#: How many sessions are looked at, and if need be reported, in one reactor turn.
 CHUNK = 500
 #: How many bytes may wait on a link before the next chunk is held back, and for how long (seconds).
 CHUNK_WAITS_ABOVE = 1 << 20
 CHUNK_WAIT = 0.02
-
-
-@define(eq=False)
-class Confirming:
-    """A session that has been reported to the routes and is not confirmed by all of them.
-
-    :ivar began: when it was opened, seconds on the clock
-    :ivar calls: unconfirmed call -> its link
-    """
-
-    began: float
-    calls: dict[int, ILink] = field(factory=dict)
-    waiting: Deferred[bool] | None = None
-
-    def confirmed(self, call: int) -> None:
-        """Note that a route has confirmed; finish once all have."""
-        if self.calls.pop(call, None) is not None and not self.calls:
-            self.finish(True)
-
-    def finish(self, complete: bool) -> None:
-        """Tell whoever waits whether all routes have confirmed."""
-        waiting, self.waiting = self.waiting, None
-        if waiting is not None:
-            waiting.callback(complete)
 
 
 @implementer(ILinkUser)
@@ -108,11 +83,18 @@ class Uplink:
         self._clock = clock
         self._metrics = metrics
         self._links: dict[str, ILink] = {}
-        self._names: list[str] = []
-        self._confirming: dict[Session, Confirming] = {}
-        self._calls: dict[int, Confirming] = {}
+        self._views = Views(clock, self._links, submissions.next_call, lambda: len(sessions))
+        self._relays = Relays(clock, self._links, submissions.next_call)
         self._fences = Fences(submissions.next_call)
-        sessions.observers.append(self)
+        self.announcements = Announcements(
+            sessions=sessions,
+            submissions=submissions,
+            links=self._links,
+            views=self._views,
+            fences=self._fences,
+            rechecks=rechecks,
+            clock=clock,
+        )
         index.on_missing.append(self._ask_changes_again)
         # What is stored is no longer what its sessions know.
         index.on_epoch.append(partial(rechecks.all, -inf))
@@ -128,51 +110,57 @@ class Uplink:
             "group_change": self._group_change,
             "missed": self._missed,
             "store_state": self._store_state,
+            "tell": self.announcements.tell_followers,
+            "relay": self._relays.asked,
+            "relayed": self._relays.answered,
         }
 
     def __len__(self) -> int:
         return len(self._links)
 
     def link_up(self, link: ILink) -> None:
-        """Report all sessions on a new link."""
+        """Report all sessions of the users whose route it is on a new link."""
         name = link.peer.name
-        before = self._names
+        if name in self._links:
+            self._views.link_down(self._links[name])
         self._links[name] = link
-        self._names = sorted(self._links)
         self._submissions.link_up(link)
         self._log.info("linked to route {route}", route=name)
         self._sessions.forget_groups()
+        before = self._views.move()
         link.send(self._groups_seen())
         link.send(Item(snapshot_begin=SnapshotBegin()))
         self._watch_again(before)
-        self._tell(link, iter(list(self._sessions)), self._finish_snapshot)
+        self._report(link, iter(list(self._sessions)), self._finish_snapshot)
 
     def _finish_snapshot(self, link: ILink) -> None:
         link.send(Item(snapshot_end=SnapshotEnd()))
         # Until the route has heard of the sessions it pushes nothing to them.
         self._fences.after(link, partial(self._rechecks.link_up, link.peer.name))
 
-    def _tell(self, link: ILink, sessions: Iterator[Session], finish: Callable[[ILink], None] | None = None) -> None:
+    def _report(
+        self, link: ILink, sessions: Iterator[Session], finish: Callable[[ILink], None] = lambda link: None
+    ) -> None:
+        """Report those of some sessions of which the route is to be told."""
+        self._views.report(link)
         what = f"telling route {link.peer.name} of sessions"
-        Loop(what, partial(self._tell_some, link, sessions, finish), self._clock).start()
+        Loop(what, partial(self._report_some, link, sessions, finish), self._clock).start()
 
-    def _tell_some(
-        self, link: ILink, sessions: Iterator[Session], finish: Callable[[ILink], None] | None
-    ) -> float | None:
-        if self._links.get(link.peer.name) is not link:
+    def _report_some(self, link: ILink, sessions: Iterator[Session], finish: Callable[[ILink], None]) -> float | None:
+        name = link.peer.name
+        if self._links.get(name) is not link:
             return None
         if link.queued > CHUNK_WAITS_ABOVE:
             return CHUNK_WAIT
-        told = 0
-        for session in sessions:
-            if session not in self._sessions or not session.announced:
-                continue
-            link.send(self._opened(session, self._home_of(session) == link.peer.name))
-            told += 1
-            if told == CHUNK:
-                return 0.0
-        if finish is not None:
-            finish(link)
+        shares = self._views.shares
+        some = list(islice(sessions, CHUNK))
+        for session in some:
+            if session in self._sessions and session.announced and name in shares.told(session.user):
+                link.send(opened_item(session, shares.home(session.user) == name, again=True))
+        if len(some) == CHUNK:
+            return 0.0
+        finish(link)
+        self._fences.after(link, partial(self._views.reported, link))
         return None
 
     def link_down(self, link: ILink, reason: str) -> None:
@@ -181,38 +169,44 @@ class Uplink:
         if self._links.get(name) is not link:
             return
         self._log.info("link to route {route} is gone: {reason}", route=name, reason=reason)
-        before = self._names
         del self._links[name]
-        self._names = sorted(self._links)
         self._submissions.link_down(link)
         self._fences.link_down(link)
+        self._relays.link_down(link)
+        self._views.link_down(link)
         self._deliveries.interrupt(link)
         self._rechecks.link_down(name)
+        before = self._views.move()
         for session in self._sessions:
             session.link_lost()
-        for call, confirming in list(self._calls.items()):
-            if confirming.calls.get(call) is link:
-                del self._calls[call]
-                confirming.confirmed(call)
-        if not self._names:
-            return
-        self._watch_again(before)
-        orphans: dict[str, list[Session]] = {}
-        for session in self._sessions:
-            key = str(session.user)
-            if session.announced and rendezvous(key, before) == name:
-                orphans.setdefault(rendezvous(key, self._names), []).append(session)
-        for home, sessions in orphans.items():
-            self._tell(self._links[home], iter(sessions))
+        self.announcements.link_down(link)
+        if self._links:
+            self._watch_again(before)
+            for heir, sessions in self._heirs(before).items():
+                self._report(self._links[heir], iter(sessions))
+        self._views.settle()
 
-    def _watch_again(self, before: list[str]) -> None:
+    def _heirs(self, before: Shares) -> dict[str, list[Session]]:
+        """Return which routes are to be told of which sessions now that they were not told of before as they are."""
+        heirs: dict[str, list[Session]] = {}
+        now = self._views.shares
+        for session in self._sessions:
+            if session.announced:
+                user = session.user
+                told, home = before.told(user), now.home(user)
+                moved = home != before.home(user)
+                for name in now.told(user):
+                    if name not in told or (moved and name == home):
+                        heirs.setdefault(name, []).append(session)
+        return heirs
+
+    def _watch_again(self, before: Shares) -> None:
         """Tell the new home routes of sessions whom those sessions watch."""
         for session in self._sessions:
             if session.watch:
-                key = str(session.user)
-                if not before or rendezvous(key, before) != rendezvous(key, self._names):
-                    former = self._links.get(rendezvous(key, before)) if before else None
-                    self._submissions.watch_again(session, former)
+                former = before.home(session.user)
+                if not former or former != self._views.shares.home(session.user):
+                    self._submissions.watch_again(session, self._links.get(former))
 
     def link_received(self, link: ILink, item: Item) -> None:
         """Do what a route asks, or take what it answers."""
@@ -224,10 +218,8 @@ class Uplink:
             receive(link, getattr(item, kind))
 
     def _outcome(self, link: ILink, outcome: Outcome) -> None:
-        confirming = self._calls.pop(outcome.call, None)
-        if confirming is not None:
-            confirming.confirmed(outcome.call)
-        else:
+        if not self.announcements.answered(outcome.call):
+            self._views.aware(outcome.call)
             self._fences.answered(outcome.call)
 
     def _missed(self, link: ILink, missed: Missed) -> None:
@@ -289,99 +281,8 @@ class Uplink:
         self._answer(link, change.call)
 
     def _ask_changes_again(self) -> None:
-        for name in self._names[:1]:
-            self._links[name].send(self._groups_seen())
+        for link in list(self._links.values())[:1]:
+            link.send(self._groups_seen())
 
     def _groups_seen(self) -> Item:
         return Item(groups_seen=GroupsSeen(version=self._index.version, epoch=self._index.epoch))
-
-    def opened(self, session: Session) -> None:
-        """Tell all routes of a new session."""
-        now = self._clock.seconds()
-        waits = session.waits_for_routes
-        # The only route is asked for heads next, over the same link: when it answers, it knows of the session.
-        confirming = Confirming(now) if waits and len(self._links) > 1 else None
-        home = self._home_of(session)
-        for name, link in self._links.items():
-            item = self._opened(session, name == home)
-            if confirming is not None:
-                call = item.opened.call = self._submissions.next_call()
-                confirming.calls[call] = link
-                self._calls[call] = confirming
-            link.send(item)
-            if not waits:
-                self._fences.after(link, partial(self._heard, session, now))
-        if confirming is not None and confirming.calls:
-            self._confirming[session] = confirming
-
-    def _heard(self, session: Session, since: float) -> None:
-        """Check a session for what a route did not push before it heard of it, unless that was done already."""
-        if session in self._sessions and session.wants_news:
-            self._rechecks.recheck(session, since)
-
-    def confirmed(self, session: Session, seconds: float) -> Deferred[bool]:
-        """Fire with True once all routes have confirmed that they know of a session, with False if one is late.
-
-        :param seconds: how long they may take
-        """
-        confirming = self._confirming.pop(session, None)
-        if confirming is None or not confirming.calls:
-            return succeed(True)
-        waiting: Deferred[bool] = Deferred()
-        confirming.waiting = waiting
-
-        def late() -> None:
-            for call, link in confirming.calls.items():
-                self._calls.pop(call, None)
-                self._fences.after(link, partial(self._heard, session, confirming.began))
-            confirming.finish(False)
-
-        timer = self._clock.callLater(seconds, late)
-
-        def done(complete: bool) -> bool:
-            if timer.active():
-                timer.cancel()
-            return complete
-
-        return waiting.addCallback(done)
-
-    def release(self, session: Session) -> None:
-        """Release the record of a session that is already over: tell its home that it opened and closed."""
-        home = self._submissions.home(session.user)
-        if home is not None:
-            home.send(self._opened(session, True))
-            home.send(self._closed(session, True))
-
-    def _opened(self, session: Session, home: bool) -> Item:
-        return Item(
-            opened=Opened(
-                user=session.user,
-                name=session.name,
-                session=session.id,
-                owner=session.owner,
-                home=home,
-                device=session.device,
-            )
-        )
-
-    def closed(self, session: Session) -> None:
-        """Tell all routes that a session has ended."""
-        self._confirming.pop(session, None)
-        home = self._home_of(session)
-        for name, link in self._links.items():
-            link.send(self._closed(session, name == home))
-
-    def _closed(self, session: Session, home: bool) -> Item:
-        return Item(
-            closed=Closed(
-                user=session.user,
-                session=session.id,
-                owner=session.owner,
-                home=home,
-                device=session.device,
-            )
-        )
-
-    def _home_of(self, session: Session) -> str:
-        """Return the name of the route that writes the session's record; "" when no route is linked."""
-        return rendezvous(str(session.user), self._names) if self._names else ""

@@ -26,6 +26,8 @@ from cim.route.messages.limits import Guest
 from cim.route.messages.sending import AHEAD
 from cim.route.presence.calls import CALL_SECONDS
 from cim.route.presence.directory import Directory
+from cim.route.presence.listings import Listings
+from cim.route.presence.online_names import OnlineNames
 from cim.route.presence.upstream_servers import UpstreamServers
 from cim.web.calling import Envelope
 from cim.wire import native
@@ -47,6 +49,8 @@ class GuestCase(RouteCase):
             accounts=self.accounts,
             sessions=self.store.sessions,
             presence=self.presence,
+            whereabouts=self.whereabouts,
+            listings=Listings(self.presence, OnlineNames(self.presence), self.blocks, self.peers),
             directory=self.directory,
             sending=self.sending,
             delivery=self.delivery,

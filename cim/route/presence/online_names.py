@@ -39,7 +39,7 @@ class OnlineNames:
             if name is not None:
                 self._sorted.remove((name, online.user))
 
-    died = vanished
+    died = moved = vanished
 
     def behind(self, name: str) -> Iterator[Account]:
         """Iterate over all users who are online and whose names are behind this one."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.model import MAX_NAME, Place
-from cim.route.http.online_names import OnlineNames
+from cim.route.presence.online_names import OnlineNames
 from cim.route.presence.presence import Host, Presence
 
 NAMES = ["a", "ab", "abc", "b", "\U0010ffff", "a\U0010ffff\U0010ffff\U0010ffff", "张", "张三", "Z", "é"]
