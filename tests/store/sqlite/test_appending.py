@@ -257,7 +257,9 @@ class MemorylessTests(AppendingCase):
             item = evolve(item, body=b"no")
         ref = f"{NOW}-{chance.randint(1, 20)}"
         revision = chance.choice(({}, {}, {}, {"refers": ref}, {"refers": ref, "edits": True}, {"recalls": ref}))
-        return evolve(item, fate=fate, counts=not revision, **revision)
+        # What counts nowhere is no text.
+        counts = not revision and item.charge is not Charge.NONE
+        return evolve(item, fate=fate, counts=counts, **revision)
 
 
 def shown(result):
