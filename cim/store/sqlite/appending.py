@@ -13,7 +13,7 @@ from cim.store.rules.clock import STEP_MS
 from cim.store.sqlite.heads import Head, Heads
 from cim.store.sqlite.holdings import CHARGES, Rooms, log_of, shrunk, trim_expired
 from cim.store.sqlite.quotas import Quotas
-from cim.store.sqlite.remembering import Filter, Remembered, find, forget, refuse
+from cim.store.sqlite.remembering import Filter, Remembered, find, forget, mark_of, refuse
 from cim.store.sqlite.rights import Rights
 from cim.store.sqlite.tables import RECALLED
 from cim.wire import conversations, native, positions
@@ -219,7 +219,7 @@ class _Call:
             head,
             (
                 *(id, *new, *before, head.total, sender, dated, self._lift, now),
-                *(counts, CHARGES[charge], item.client_id, item.digest, item.body),
+                *(counts, CHARGES[charge], mark_of(sender, item.client_id), item.client_id, item.digest, item.body),
             ),
         )
         appending.filter.add(id, sender, item.client_id, now)

@@ -15,7 +15,7 @@ from cim.wire.positions import Position
 _COLUMNS = "name, id, epoch, n, total, counted, active, bytes, accounted, noted_n IS NOT NULL"
 _INSERT = (
     "INSERT INTO message (conversation, epoch, n, before_epoch, before_n, number, sender, sent_at, lift, stored_at, "
-    "counts, charge, client_id, digest, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "counts, charge, mark, client_id, digest, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 

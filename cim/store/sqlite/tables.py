@@ -300,14 +300,16 @@ _APPENDED = (
         id INTEGER PRIMARY KEY, conversation INTEGER NOT NULL, epoch INTEGER NOT NULL, n INTEGER NOT NULL,
         before_epoch INTEGER NOT NULL, before_n INTEGER NOT NULL, number INTEGER NOT NULL, sender INTEGER NOT NULL,
         sent_at INTEGER NOT NULL, lift INTEGER NOT NULL, stored_at INTEGER NOT NULL, counts INTEGER NOT NULL,
-        charge INTEGER NOT NULL, client_id TEXT NOT NULL, digest BLOB NOT NULL, body BLOB NOT NULL) STRICT""",
+        charge INTEGER NOT NULL, mark INTEGER NOT NULL, client_id TEXT NOT NULL, digest BLOB NOT NULL,
+        body BLOB NOT NULL) STRICT""",
     """INSERT INTO appended (conversation, epoch, n, before_epoch, before_n, number, sender, sent_at, lift, stored_at,
-        counts, charge, client_id, digest, body)
-        SELECT conversation, epoch, n, before_epoch, before_n, number, sender, sent_at, 0, 0, counts, charge, '', x'',
-        body FROM message ORDER BY conversation, epoch, n""",
+        counts, charge, mark, client_id, digest, body)
+        SELECT conversation, epoch, n, before_epoch, before_n, number, sender, sent_at, 0, 0, counts, charge, 0, '',
+        x'', body FROM message ORDER BY conversation, epoch, n""",
     "DROP TABLE message",
     "ALTER TABLE appended RENAME TO message",
-    "CREATE UNIQUE INDEX message_place ON message (conversation, epoch, n)",
+    # mark: that of the client_id (cim/store/sqlite/remembering.py), which is thus searched for without reading rows.
+    "CREATE INDEX message_place ON message (conversation, epoch, n, mark)",
     f"CREATE INDEX message_recalled ON message (conversation, epoch, n, sender) WHERE counts = {RECALLED}",
 )
 

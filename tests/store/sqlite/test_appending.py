@@ -119,6 +119,19 @@ class RememberedTests(AppendingCase):
             self.one()
         self.assertEqual(self.database.execute(old, (self.time - 1,)).fetchone()[0], 0)
 
+    def test_what_was_said_long_ago_is_searched_for_in_the_index_alone(self):
+        first = self.one("a", client_id="1")
+        for number in range(5):
+            self.one("b", client_id=f"b{number}")
+        said = []
+        self.database.set_trace_callback(said.append)
+        again = self.one("a", client_id="1")
+        self.database.set_trace_callback(None)
+        self.assertEqual((again.repeated, again.position), (True, first.position))
+        (searched,) = [statement for statement in said if "its_mark" in statement]
+        plan = [row[3] for row in self.database.execute(f"EXPLAIN QUERY PLAN {searched}")]
+        self.assertIn("SEARCH message USING COVERING INDEX message_place (conversation=?)", plan)
+
     def test_so_many_messages_later_it_is_forgotten(self):
         self.retention = Retention()
         self.appending = self.made()
