@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import hiredis
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
@@ -47,6 +48,12 @@ def connections(clock: IReactorTime, silence: float) -> Factory:
             super().__init__(charset=None, convertNumbers=False)
             self._heard = 0.0  # when the last reply arrived, or when the first command was sent
             self._watch = Loop("waiting for Redis", self._check, clock)
+
+        def connectionMade(self) -> Any:
+            if ITCPTransport.providedBy(self.transport):
+                # What is asked while an answer is waited for goes at once, too, and not when Redis has answered.
+                self.transport.setTcpNoDelay(True)
+            return super().connectionMade()
 
         def ask(self, *args: str | bytes | int) -> Deferred[Any]:
             """Send a command; fires with its reply, or fails with txredisapi's errors."""

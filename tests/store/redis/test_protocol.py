@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import directlyProvides
 
 from cim.store.redis.protocol import connections
 
@@ -32,6 +34,13 @@ class ConnectionTests(SynchronousTestCase):
 
     def test_nothing_is_sent_before_a_command(self):
         self.assertEqual(self.transport.value(), b"")
+
+    def test_a_command_is_not_held_back_until_another_is_answered(self):
+        said = []
+        self.transport.setTcpNoDelay = said.append
+        directlyProvides(self.transport, ITCPTransport)
+        connections(self.clock, SILENCE).buildProtocol(None).makeConnection(self.transport)
+        self.assertEqual(said, [True])
 
     def test_silence(self):
         """It lasts from the last reply, or from the first command that is owed one."""
