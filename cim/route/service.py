@@ -127,7 +127,7 @@ class Route:
         self.blocks = Blocks(store.blocks, reactor)
         self.receipts = Receipts(store.conversations, self.reading, self.delivery, self.blocks, reactor)
         self.watching = Watching(self.presence, self.whereabouts, self.blocks)
-        self.listings = Listings(self.presence, OnlineNames(self.presence), self.blocks, self.peers)
+        self.listings = Listings(self.presence, self.whereabouts, OnlineNames(self.presence), self.blocks, self.peers)
         self.entries = GroupEntries(
             groups=store.groups,
             store=store.conversations,

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import resource
 import socket
+from functools import partial
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 from twisted.protocols.portforward import ProxyFactory
 
-from cim.errors import Unreachable
+from cim.errors import Unavailable, Unreachable
 from cim.wire.error_table import SUCCESS
 from tests.harness.daemons import loopback
 from tests.harness.processes import HOST, free_port
 from tests.integration.cluster_case import ClusterCase, User
 
-OFFLINE, FAILED, LIVE = "7000", "4000", "5000"
+OFFLINE, FAILED, LIVE, NOWHERE = "7000", "4000", "5000", "7100"
 
 
 class Cable(ProxyFactory):
@@ -227,11 +228,13 @@ class RouteTests(FaultCase):
         for cable, cut, whole in zip(cables, routes, reversed(routes), strict=True):
             await cable.cut()
             await self.linked([], [cut])
-            await self.holds(
-                lambda: self.online(*routes), lambda seen: seen == [["alice", "bob"]] * 2, "they stay online", 2
-            )
-            for url in urls:
-                self.assertEqual((await bob.ask_for_a_login(url)).code, LIVE)
+            # The other one is told of all users once their server knows of the cut.
+            await self.holds(partial(self.online, whole), lambda seen: seen == [["alice", "bob"]], "they are listed", 2)
+            self.assertEqual((await bob.ask_for_a_login(whole.url)).code, LIVE)
+            # Whoever can ask nobody does not say that nobody is there, and lets nobody in.
+            with self.assertRaises(Unavailable):
+                await self.online(cut)
+            self.assertIn((await bob.ask_for_a_login(cut.url)).code, (LIVE, NOWHERE))
             await self.everyone_hears(alice, [bob], [whole.url], f"without {cut.name}")
             cable.mend()
             await self.linked([server], routes)

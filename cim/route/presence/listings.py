@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attrs import frozen
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -12,6 +14,7 @@ from cim.route.presence.blocks import Blocks
 from cim.route.presence.online_names import OnlineNames
 from cim.route.presence.peers import Peers, known
 from cim.route.presence.presence import Presence
+from cim.route.presence.whereabouts import Whereabouts
 from cim.wire.link_pb2 import Answer, Known, Listing, Question
 
 #: The most users in one answer, and the most sessions, but for those of its last user.
@@ -36,8 +39,11 @@ class Page:
 class Listings:
     """Lists who is online, and answers others that do."""
 
-    def __init__(self, presence: Presence, names: OnlineNames, blocks: Blocks, peers: Peers) -> None:
+    def __init__(
+        self, presence: Presence, whereabouts: Whereabouts, names: OnlineNames, blocks: Blocks, peers: Peers
+    ) -> None:
         self._presence = presence
+        self._whereabouts = whereabouts
         self._names = names
         self._blocks = blocks
         self._peers = peers
@@ -53,14 +59,16 @@ class Listings:
         :raises Unavailable: another route does not answer
         """
         listing = Listing(prefix=prefix, after=after, limit=min(limit, MOST), viewer=viewer, guests=guests)
-        asked = [
-            Deferred.fromCoroutine(self._peers.ask(route, Question(listing=listing))) for route in self._peers.names()
-        ]
-        answers = [await self._answer("", listing)]
-        for well, answer in await DeferredList(asked, consumeErrors=True):
-            if not well:
-                raise Unavailable("another route does not answer: try again later")
-            answers.append(answer)
+        routes = self._peers.names()
+        try:
+            answers = await self._gather(routes, listing)
+        except Unavailable:
+            # It may be that a route has gone, and its users are others' now.
+            await self._whereabouts.steady()
+            left = self._peers.names()
+            if left == routes:
+                raise
+            answers = await self._gather(left, listing)
         found: dict[tuple[str, int], dict[tuple[str, str], Known]] = {}
         for answer in answers:
             for one in answer.sessions:
@@ -75,6 +83,19 @@ class Listings:
         total = sum(answer.total for answer in answers)
         more = len(users) > listing.limit or any(answer.more for answer in answers)
         return Page(users[: listing.limit], total, more)
+
+    async def _gather(self, routes: Sequence[str], listing: Listing) -> list[Answer]:
+        """Return the answers of these routes and this one.
+
+        :raises Unavailable: one does not answer
+        """
+        asked = [Deferred.fromCoroutine(self._peers.ask(route, Question(listing=listing))) for route in routes]
+        answers = [await self._answer("", listing)]
+        for well, answer in await DeferredList(asked, consumeErrors=True):
+            if not well:
+                raise Unavailable("another route does not answer: try again later")
+            answers.append(answer)
+        return answers
 
     async def total(self) -> int:
         """Return how many users are online.

@@ -321,12 +321,16 @@ class Whereabouts(Service):
         if at.call:
             link.send(Item(outcome=Outcome(call=at.call)))
 
-    async def known(self, users: Iterable[int]) -> None:
-        """Return once it is known where users are, or their keepers do not answer."""
+    async def steady(self) -> None:
+        """Return once no shares move, or after a while."""
         if any(host.moving for host in self._linked()):
             steady: Deferred[None] = Deferred()
             self._unsteady.append(steady)
             await steady.addTimeout(STEADY_SECONDS, self._clock, lambda result, seconds: None)
+
+    async def known(self, users: Iterable[int]) -> None:
+        """Return once it is known where users are, or their keepers do not answer."""
+        await self.steady()
         for user in users:
             self._find(user)
             asked = self._asked.get(user)

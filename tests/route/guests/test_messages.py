@@ -50,7 +50,7 @@ class GuestCase(RouteCase):
             sessions=self.store.sessions,
             presence=self.presence,
             whereabouts=self.whereabouts,
-            listings=Listings(self.presence, OnlineNames(self.presence), self.blocks, self.peers),
+            listings=Listings(self.presence, self.whereabouts, OnlineNames(self.presence), self.blocks, self.peers),
             directory=self.directory,
             sending=self.sending,
             delivery=self.delivery,
