@@ -8,6 +8,7 @@ from itertools import count
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from cim.errors import Unavailable
 from cim.route.presence import whereabouts
 from cim.route.presence.followers import FOLLOWED_SECONDS
 from cim.route.presence.whereabouts import KEPT_SECONDS
@@ -265,6 +266,25 @@ class SharesTests(NativeCase):
                 after = found[-1]
             self.assertEqual(found, names)
             self.assertEqual(self.cluster.result(route.listings.total()), 11)
+
+    def test_who_is_online_is_listed_while_a_route_goes(self):
+        names = [f"listed {number:02}" for number in range(11)]
+        for name in names:
+            self.log_in(self.cluster.account(name))
+        asked, gone = self.cluster.routes[:2]
+        self.cluster.kill_route(gone)
+        listed = self.cluster.begin(asked.listings.page("listed"))
+        self.turn()
+        page = self.successResultOf(listed)
+        self.assertEqual([account.name for account, _ in page.users], names)
+
+    def test_a_route_without_links_lists_nobody(self):
+        self.log_in(self.alice)
+        route = self.cluster.routes[0]
+        for server in self.cluster.servers:
+            self.cluster.cut(server, route)
+        self.turn()
+        self.failureResultOf(self.cluster.begin(route.listings.page()), Unavailable)
 
     def test_blockers_are_not_listed_by_any_route(self):
         self.log_in(self.alice)
