@@ -52,7 +52,7 @@ class RedisClusterCase(RedisCase):
             time_of_day=time_of_day,
             **options,
         )
-        connection._time = ShiftedTime("Redis", self.reactor.seconds, time_of_day)
+        connection.looks.clock = ShiftedTime("Redis", self.reactor.seconds, time_of_day)
         connection.clock.shifted = self.clock
         return connection
 

@@ -253,7 +253,7 @@ class MovedTests(ShardedCase):
             await self.cluster.move(SLOTS_OF[bucket], source, target)
             await self.go_on(talks, more=3)
         await self.go_on(talks)
-        await self.until(lambda: all(one.untold is None for one in self.store._connection._buckets))
+        await self.until(lambda: all(one.untold is None for one in self.store._connection.looks.buckets))
         self.assertEqual((self.store.epoch(), self.other.epoch()), (epoch, epoch))
         await self.judged(talks)
 
@@ -317,7 +317,7 @@ class MovedTests(ShardedCase):
         self.assertIsInstance(refused, Forbidden)
 
     async def test_conversations_begin_without_a_new_epoch_of_the_store(self):
-        await self.until(lambda: all(one.untold is None for one in self.store._connection._buckets))
+        await self.until(lambda: all(one.untold is None for one in self.store._connection.looks.buckets))
         before = self.store.epoch()
         for number in range(50):
             (one,) = await self.store.conversations.append([item(f"p:1:{1000 + number}", 1)])

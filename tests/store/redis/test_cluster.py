@@ -172,7 +172,7 @@ class CallTests(ClusterCase):
     def test_a_bucket_is_looked_at_before_it_is_used(self):
         self.turn(0)
         self.peers[ONE].asked.clear()
-        self.connection._buckets[bucket_of(LOW[13:-1])].looked = None
+        self.connection.looks.buckets[bucket_of(LOW[13:-1])].looked = None
         self.get(LOW)
         self.turn()
         self.assertEqual([words[0] for words in self.peers[ONE].asked], [b"EVALSHA", b"HGET"])
@@ -309,7 +309,7 @@ class CallTests(ClusterCase):
         self.failureResultOf(found, StoreUnavailable)
 
     def test_appends_of_a_bucket_that_wait_for_a_look_keep_their_order(self):
-        self.connection._buckets[bucket_of("p:1:2")].looked = None
+        self.connection.looks.buckets[bucket_of("p:1:2")].looked = None
         done = [self.connection.run_in_epoch(APPEND, (Key.STREAM.of("p:1:2"),), (str(number),)) for number in range(5)]
         self.turn()
         for one in done:
@@ -363,7 +363,7 @@ class EpochTests(ClusterCase):
         peer = self.peers[ONE]
         peer.asked.clear()
         peer.answers["EVALSHA"] = self.in_epoch(bucket, "6", "another process")
-        self.connection._buckets[bucket].looked = None
+        self.connection.looks.buckets[bucket].looked = None
         self.pass_seconds(2)
         self.assertEqual(self.begun()[bucket], (6, 0))
 

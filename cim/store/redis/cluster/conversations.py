@@ -118,7 +118,7 @@ class ClusterConversations(RedisConversations):
         return refusal
 
     def _saw(self, conversation: str, number: int) -> None:
-        self._connection.saw_in(bucket_of(conversation), number)
+        self._connection.looks.saw_in(bucket_of(conversation), number)
 
     def _append_some(self, items: Sequence[Append], charges: Sequence[str]) -> Deferred[list[Appended | CIMError]]:
         return self._append(items, charges, NONE)

@@ -209,3 +209,35 @@ class Node:
             protocol.cut("it has become a replica")
         elif now.history != self.server.history:
             protocol.cut("its history is another one")
+
+
+async def run_in(
+    protocol: Any,
+    bucket: int,
+    script: Script,
+    keys: Sequence[str],
+    args: Sequence[str | bytes | int],
+    asking: bool = False,
+) -> Any:
+    """Run a script in a bucket.
+
+    :param asking: whether the node is to be asked as ASK demands
+    """
+    tag = TAGS[bucket]
+    there = [*(tag + key for key in keys), tag]
+    if asking:
+        ask_there(protocol)
+        return await protocol.call("EVAL", script.in_bucket.text, len(there), *there, *args)
+    return await protocol.run(script.in_bucket, there, args)
+
+
+def sent(
+    bucket: int, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]
+) -> Callable[[Any, bool], Any]:
+    """Return what runs a script in a bucket, given the protocol, and whether it is to be asked as ASK demands."""
+    return lambda protocol, asking: run_in(protocol, bucket, script, keys, args, asking)
+
+
+def ask_there(protocol: Any) -> None:
+    """Have a node do the next command though the bucket is on its way to it."""
+    protocol.ask("ASKING").addErrback(lambda failure: None)
