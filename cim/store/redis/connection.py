@@ -31,6 +31,7 @@ from cim.store.redis.keys import Key
 from cim.store.redis.looks import Looks
 from cim.store.redis.patience import Patience
 from cim.store.redis.protocol import connections
+from cim.store.redis.reconnecting import Reconnecting
 from cim.store.redis.schema import complaint
 from cim.supervision import Loop
 
@@ -45,16 +46,9 @@ if TYPE_CHECKING:
 SLOW_SECONDS = 1.0
 #: While this many calls are unanswered, further ones fail at once.
 MAX_UNANSWERED = 20_000
-FIRST_DELAY = 0.05
-MAX_DELAY = 2.0
 
 
-def retry_delay(failures: int, random: Callable[[], float]) -> float:
-    """Return how many seconds to wait after that many failures in a row: growing, jittered, at most MAX_DELAY."""
-    return min(MAX_DELAY, FIRST_DELAY * 2.0 ** min(failures, 10)) * (0.5 + random() / 2)
-
-
-class RedisConnection(RedisCalls):
+class RedisConnection(Reconnecting, RedisCalls):
     """Calls Redis, and recovers from every failure by itself.
 
     :param address: the address of Redis for health and log
@@ -98,12 +92,9 @@ class RedisConnection(RedisCalls):
         self._auth = credentials(user, password)
         self._database = database
         self._factory = connections(reactor, reply_timeout)
-        self._opened: Any = None  # connected, perhaps not yet in use
         self._protocol: Any = None  # in use
         self._loop = Loop(f"connecting to Redis at {address}", self._connect, reactor, random=random)
-        self._failures = 0
         self._refuse = refuse
-        self._stopped = False
         self._used = False
         self._away: str | None = "not connected yet"
         self._said_away = False
@@ -161,30 +152,10 @@ class RedisConnection(RedisCalls):
         await close(opened, self._clock)
         self._patience.end()
 
-    async def _connect(self) -> float | None:
-        """Connect, and stay until the connection is lost; return the seconds until the next attempt."""
-        try:
-            protocol: Any = await self._endpoint.connect(self._factory)
-            self._opened = protocol
-            lost = protocol.whenDisconnected()
-            if self._servers is not None:
-                protocol.confirming = Confirming(protocol.ask, self._clock, self._servers, protocol.cut)
-            await self._prepare(protocol)
-            self._failures = 0
-            self._connected(protocol)
-            await lost
-            self._lost(protocol.complaint or "the connection was lost")
-        except Exception as error:  # retry whatever it is
-            if self._stopped:
-                return None
-            reason = str(error) or type(error).__name__
-            if self._opened is not None:
-                self._opened.transport.abortConnection()
-                reason = self._opened.complaint or reason
-            self._lost(reason)
-        self._opened = None
-        self._failures += 1
-        return retry_delay(self._failures, self._random)
+    def _confirming(self, protocol: Any) -> Confirming | None:
+        if self._servers is None:
+            return None
+        return Confirming(protocol.ask, self._clock, self._servers, protocol.cut)
 
     def _moved(self, address: Address) -> None:
         """Leave the Redis in use, if there is one, for the one that is the master now."""

@@ -16,8 +16,9 @@ from twisted.test.proto_helpers import EventLoggingObserver
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.errors import StoreUnavailable
-from cim.store.redis.connection import MAX_DELAY, RedisConnection, retry_delay
+from cim.store.redis.connection import RedisConnection
 from cim.store.redis.patience import PATIENCE
+from cim.store.redis.reconnecting import MAX_DELAY, retry_delay
 
 
 class NobodyThere:

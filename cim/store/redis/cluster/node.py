@@ -14,11 +14,11 @@ from twisted.logger import Logger
 from cim.errors import StoreUnavailable
 from cim.store.redis.buckets import TAGS
 from cim.store.redis.confirming import Confirming
-from cim.store.redis.connection import retry_delay
 from cim.store.redis.facts import ServerFacts
 from cim.store.redis.introducing import close, facts_of, introduce, load, tell
 from cim.store.redis.keys import Key
 from cim.store.redis.protocol import connections
+from cim.store.redis.reconnecting import Reconnecting
 from cim.supervision import Loop
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 1.0
 
 
-class Node:
+class Node(Reconnecting):
     """A master.
 
     :param auth: the arguments of AUTH, if it is needed
@@ -75,15 +75,12 @@ class Node:
         self._served = served
         self._changed = changed
         self._factory = connections(reactor, reply_timeout)
-        self._opened: Any = None
         self.protocol: Any = None  # in use
         self.run = 0
         self.away: str | None = "not connected yet"
         self.down_since = self._used = reactor.seconds()
         self.server = ServerFacts()
         self._said_away = False
-        self._stopped = False
-        self._failures = 0
         self._loop = Loop(f"connecting to Redis at {address}", self._connect, reactor, random=random)
         self._looking = Loop(f"a look at Redis at {address}", self._look, reactor, every=LOOK_SECONDS)
 
@@ -131,35 +128,19 @@ class Node:
         now = ServerFacts.read(await self.protocol.ask("INFO", "replication"), {})
         return now.role == "master" and now.history == self.server.history
 
-    async def _connect(self) -> float | None:
-        try:
-            protocol: Any = await self._endpoint.connect(self._factory)
-            self._opened = protocol
-            lost = protocol.whenDisconnected()
-            if self._servers is not None:
-                protocol.confirming = Confirming(protocol.ask, self._clock, self._servers, protocol.cut, self._traces)
-            await self._prepare(protocol)
-            self._failures = 0
-            self.run += 1
-            self.protocol, self.away = protocol, None
-            if self._said_away:
-                self._log.info("Redis at {address} is back", address=str(self.address))
-            self._said_away = False
-            self._looking.start(LOOK_SECONDS)
-            self._changed(self)
-            await lost
-            self._lost(protocol.complaint or "the connection was lost")
-        except Exception as error:  # retry whatever it is
-            if self._stopped:
-                return None
-            reason = str(error) or type(error).__name__
-            if self._opened is not None:
-                self._opened.transport.abortConnection()
-                reason = self._opened.complaint or reason
-            self._lost(reason)
-        self._opened = None
-        self._failures += 1
-        return retry_delay(self._failures, self._random)
+    def _confirming(self, protocol: Any) -> Confirming | None:
+        if self._servers is None:
+            return None
+        return Confirming(protocol.ask, self._clock, self._servers, protocol.cut, self._traces)
+
+    def _connected(self, protocol: Any) -> None:
+        self.run += 1
+        self.protocol, self.away = protocol, None
+        if self._said_away:
+            self._log.info("Redis at {address} is back", address=str(self.address))
+        self._said_away = False
+        self._looking.start(LOOK_SECONDS)
+        self._changed(self)
 
     async def _prepare(self, protocol: Any) -> None:
         protocol.transport.setTcpKeepAlive(True)
