@@ -41,6 +41,14 @@ class NativeTests(NativeCase):
         self.assertEqual(len({span.context.trace_id for span in spans}), 1)
         self.assertEqual([span.attributes["cim.sessions"] for span in spans if span.name == "deliver"], [1])
 
+    def test_a_push_that_finds_nobody_is_no_delivery(self):
+        """A route that is not told where a user is asks every server, and half of these are not told."""
+        for number in range(8):
+            self.at_alice.send(self.cluster.account(f"offline {number}").id, "hello", f"a-{number}")
+        self.turn()
+        names = [span.name for span in self.kept.take()]
+        self.assertEqual((names.count(PUBLISH), names.count("deliver")), (8, 0))
+
     def test_nothing_tells_who_said_what(self):
         said = "".join(span.to_json() for span in self.say("hello"))
         for secret in ("hello", "alice", "bob", str(self.alice.id), str(self.bob.id)):

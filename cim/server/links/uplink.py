@@ -272,7 +272,8 @@ class Uplink:
         call = deliver.call
         span = self._tracer.deliver(deliver.trace) if self._tracer is not None and deliver.trace else None
         written = self._deliveries.deliver(link, deliver, lambda written: self._answer(link, call, sessions=written))
-        if span is not None:
+        # A route that does not know where a user is pushes to several servers; those where nobody is deliver nothing.
+        if span is not None and written:
             span.note("cim.sessions", written)
             span.end()
 
