@@ -18,7 +18,7 @@ from cim.interfaces.accounts import (
 )
 from cim.interfaces.conversations import IConversations, IFollowers, IMutes, IReports
 from cim.interfaces.groups import IGroups, IInvitations
-from cim.interfaces.links import Asking, ILink, ILinkUser, Pushed
+from cim.interfaces.links import RUNS, Asking, ILink, ILinkUser, Pushed
 from cim.interfaces.plugins import IMessageListener, IMessagePolicy, IPusher, IPushSelection, IServerSelection
 from cim.interfaces.registry import ROUTES, SERVERS, IAnnouncement, IRegistry
 from cim.interfaces.sessions import IPushes, ISessions
@@ -26,6 +26,7 @@ from cim.interfaces.store import IStore, IStoreClock
 
 __all__ = [
     "ROUTES",
+    "RUNS",
     "SERVERS",
     "Asking",
     "IAccounts",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from zope.interface import Attribute, Interface
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
         LinkPeer,
     )
     from cim.wire.link_pb2 import Item
+
+
+#: The version of the items from which on one may have several Sends, answers or packets to push.
+RUNS = 3
 
 
 class Asking(Protocol):
@@ -69,6 +73,10 @@ class Pushed(Protocol):
     def trace(self) -> Trace:
         """That of the message, if it is traced."""
 
+    @property
+    def more(self) -> Sequence[bytes]:
+        """The Packets to push behind it."""
+
     def over(self, link: Any, users: Iterable[int]) -> bytes:
         """Return the serialized item to send over a link."""
 
@@ -99,8 +107,20 @@ class ILink(Interface):
     ) -> bool:
         """Send a Request that forwards a client's packet, as `send` does (see `cim.wire.packed.request`)."""
 
+    def send_run(call: int, asker: Asking, conversation: str, packets: Sequence[bytes], after: str) -> bool:
+        """Send a Request that forwards several Sends of a client into one conversation, as `send` does.
+
+        Only from version RUNS on, as the next but one.
+
+        :param call: the first one's; the others' are the numbers behind it
+        :param after: the client_id of the Send that must be stored before the first; empty for none
+        """
+
     def send_reply(call: int, packet: bytes) -> bool:
         """Send a Reply of one packet, as `send` does."""
+
+    def send_replies(call: int, packets: Sequence[bytes]) -> bool:
+        """Send a Reply to each of the calls from `call` on, of one packet each, as `send` does."""
 
     def send_push(push: Pushed, users: list[int]) -> bool:
         """Send a Deliver to users, as `send` does."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from cim.interfaces import Asking, Pushed
-from cim.traces import Trace
+from cim.traces import UNTRACED, Trace
 from cim.wire.link_pb2 import PACKET
 
 #: What an item counts for each number, name and tag in it together, bytes: more than those have.
@@ -19,17 +19,27 @@ OTHERS = 256
 class HandedRequest:
     """An Item with a Request that forwards a client's packet, and that Request."""
 
-    __slots__ = ("_asker", "after", "call", "conversation", "packet", "trace")
+    __slots__ = ("_asker", "after", "call", "conversation", "more", "packet", "trace")
     purpose = PACKET
     since = page = ""
 
-    def __init__(self, call: int, asker: Asking, conversation: str, packet: bytes, after: str, trace: Trace) -> None:
+    def __init__(
+        self,
+        call: int,
+        asker: Asking,
+        conversation: str,
+        packet: bytes,
+        after: str,
+        trace: Trace = UNTRACED,
+        more: Sequence[bytes] = (),
+    ) -> None:
         self.call = call
         self._asker = asker
         self.conversation = conversation
         self.packet = packet
         self.after = after
         self.trace = trace
+        self.more = more
 
     def WhichOneof(self, oneof: Literal["item"]) -> Literal["request"]:
         """See Item."""
@@ -67,14 +77,15 @@ class HandedRequest:
 
 
 class HandedReply:
-    """An Item with a Reply of one packet, and that Reply."""
+    """An Item with a Reply, and that Reply: of one packet, or of one for each of several calls."""
 
-    __slots__ = ("call", "packets")
+    __slots__ = ("call", "calls", "packets")
     code = ""
 
-    def __init__(self, call: int, packet: bytes) -> None:
+    def __init__(self, call: int, packets: Sequence[bytes]) -> None:
         self.call = call
-        self.packets = (packet,)
+        self.packets = packets
+        self.calls = len(packets) if len(packets) > 1 else 0
 
     def WhichOneof(self, oneof: Literal["item"]) -> Literal["reply"]:
         """See Item."""
@@ -89,7 +100,7 @@ class HandedReply:
 class HandedDeliver:
     """An Item with a Deliver to users, and that Deliver."""
 
-    __slots__ = ("batch", "except_session", "members", "packet", "repeated", "trace", "users")
+    __slots__ = ("batch", "except_session", "members", "more", "packet", "repeated", "trace", "users")
     call = except_user = group = watched = 0
     everyone = False
     sessions: Sequence[str] = ()
@@ -103,6 +114,7 @@ class HandedDeliver:
         self.batch = push.batch
         self.members = push.members
         self.trace = push.trace
+        self.more = push.more
 
     def WhichOneof(self, oneof: Literal["item"]) -> Literal["deliver"]:
         """See Item."""

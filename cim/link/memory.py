@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
@@ -22,6 +22,11 @@ from cim.wire.link_pb2 import Item, Missed
 
 #: Seconds until a lost pair is replaced.
 RETRY = 0.2
+
+
+def _counted(packets: Sequence[bytes]) -> int:
+    """Return the bytes that packets count in an item."""
+    return sum(map(len, packets)) + OTHERS * len(packets)
 
 
 @implementer(ILink)
@@ -59,14 +64,23 @@ class MemoryLink:
         item = HandedRequest(call, asker, conversation, packet, after, trace)
         return self._put(item, len(packet) + OTHERS, False)
 
+    def send_run(self, call: int, asker: Asking, conversation: str, packets: Sequence[bytes], after: str) -> bool:
+        """Send a Request that forwards several Sends of a client into one conversation, as `send` does."""
+        first, *more = packets
+        return self._put(HandedRequest(call, asker, conversation, first, after, more=more), _counted(packets), False)
+
     def send_reply(self, call: int, packet: bytes) -> bool:
         """Send a Reply of one packet, as `send` does."""
-        return self._put(HandedReply(call, packet), len(packet) + OTHERS, False)
+        return self._put(HandedReply(call, (packet,)), len(packet) + OTHERS, False)
+
+    def send_replies(self, call: int, packets: Sequence[bytes]) -> bool:
+        """Send a Reply to each of the calls from `call` on, of one packet each, as `send` does."""
+        return self._put(HandedReply(call, packets), _counted(packets), False)
 
     def send_push(self, push: Pushed, users: list[int]) -> bool:
         """Send a Deliver to users, as `send` does."""
         item = HandedDeliver(push, users, push.session if push.origin is self else "")
-        return self._put(item, len(push.packet) + OTHERS + 8 * len(users), True)
+        return self._put(item, len(push.packet) + _counted(push.more) + OTHERS + 8 * len(users), True)
 
     def _put(self, item: Item | Handed, size: int, droppable: bool) -> bool:
         """Queue an item that counts so many bytes."""

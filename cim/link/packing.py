@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cim.interfaces import Asking, Pushed
 from cim.traces import UNTRACED, Trace
 from cim.wire import packed
@@ -20,9 +22,18 @@ class Packing:
         """See ILink."""
         return self.send_packed(packed.request(call, asker.asker, conversation, packet, after, trace), False)
 
+    def send_run(self, call: int, asker: Asking, conversation: str, packets: Sequence[bytes], after: str) -> bool:
+        """See ILink."""
+        first, *more = packets
+        return self.send_packed(packed.request(call, asker.asker, conversation, first, after, more=more), False)
+
     def send_reply(self, call: int, packet: bytes) -> bool:
         """See ILink."""
         return self.send_packed(packed.reply(call, packet), False)
+
+    def send_replies(self, call: int, packets: Sequence[bytes]) -> bool:
+        """See ILink."""
+        return self.send_packed(packed.replies(call, packets), False)
 
     def send_push(self, push: Pushed, users: list[int]) -> bool:
         """See ILink."""

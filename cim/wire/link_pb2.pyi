@@ -263,7 +263,7 @@ class Probe(_message.Message):
     def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., owner: _Optional[str] = ...) -> None: ...
 
 class Deliver(_message.Message):
-    __slots__ = ("call", "users", "everyone", "except_user", "sessions", "group", "except_session", "packet", "repeated", "batch", "reads", "members", "watched", "trace")
+    __slots__ = ("call", "users", "everyone", "except_user", "sessions", "group", "except_session", "packet", "repeated", "batch", "reads", "members", "watched", "trace", "more")
     CALL_FIELD_NUMBER: _ClassVar[int]
     USERS_FIELD_NUMBER: _ClassVar[int]
     EVERYONE_FIELD_NUMBER: _ClassVar[int]
@@ -278,6 +278,7 @@ class Deliver(_message.Message):
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     WATCHED_FIELD_NUMBER: _ClassVar[int]
     TRACE_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     call: int
     users: _containers.RepeatedScalarFieldContainer[int]
     everyone: bool
@@ -292,10 +293,11 @@ class Deliver(_message.Message):
     members: bool
     watched: int
     trace: bytes
-    def __init__(self, call: _Optional[int] = ..., users: _Optional[_Iterable[int]] = ..., everyone: _Optional[bool] = ..., except_user: _Optional[int] = ..., sessions: _Optional[_Iterable[str]] = ..., group: _Optional[int] = ..., except_session: _Optional[str] = ..., packet: _Optional[bytes] = ..., repeated: _Optional[bool] = ..., batch: _Optional[int] = ..., reads: _Optional[str] = ..., members: _Optional[bool] = ..., watched: _Optional[int] = ..., trace: _Optional[bytes] = ...) -> None: ...
+    more: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, call: _Optional[int] = ..., users: _Optional[_Iterable[int]] = ..., everyone: _Optional[bool] = ..., except_user: _Optional[int] = ..., sessions: _Optional[_Iterable[str]] = ..., group: _Optional[int] = ..., except_session: _Optional[str] = ..., packet: _Optional[bytes] = ..., repeated: _Optional[bool] = ..., batch: _Optional[int] = ..., reads: _Optional[str] = ..., members: _Optional[bool] = ..., watched: _Optional[int] = ..., trace: _Optional[bytes] = ..., more: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Request(_message.Message):
-    __slots__ = ("call", "user", "name", "session", "device", "purpose", "conversation", "packet", "since", "page", "after", "members", "trace")
+    __slots__ = ("call", "user", "name", "session", "device", "purpose", "conversation", "packet", "since", "page", "after", "members", "trace", "more")
     CALL_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -309,6 +311,7 @@ class Request(_message.Message):
     AFTER_FIELD_NUMBER: _ClassVar[int]
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     TRACE_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     call: int
     user: int
     name: str
@@ -322,17 +325,20 @@ class Request(_message.Message):
     after: str
     members: bool
     trace: bytes
-    def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., name: _Optional[str] = ..., session: _Optional[str] = ..., device: _Optional[str] = ..., purpose: _Optional[_Union[Purpose, str]] = ..., conversation: _Optional[str] = ..., packet: _Optional[bytes] = ..., since: _Optional[str] = ..., page: _Optional[str] = ..., after: _Optional[str] = ..., members: _Optional[bool] = ..., trace: _Optional[bytes] = ...) -> None: ...
+    more: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., name: _Optional[str] = ..., session: _Optional[str] = ..., device: _Optional[str] = ..., purpose: _Optional[_Union[Purpose, str]] = ..., conversation: _Optional[str] = ..., packet: _Optional[bytes] = ..., since: _Optional[str] = ..., page: _Optional[str] = ..., after: _Optional[str] = ..., members: _Optional[bool] = ..., trace: _Optional[bytes] = ..., more: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Reply(_message.Message):
-    __slots__ = ("call", "code", "packets")
+    __slots__ = ("call", "code", "packets", "calls")
     CALL_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
     PACKETS_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
     call: int
     code: str
     packets: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, call: _Optional[int] = ..., code: _Optional[str] = ..., packets: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    calls: int
+    def __init__(self, call: _Optional[int] = ..., code: _Optional[str] = ..., packets: _Optional[_Iterable[bytes]] = ..., calls: _Optional[int] = ...) -> None: ...
 
 class Open(_message.Message):
     __slots__ = ("call", "user", "name", "session", "owner", "device")

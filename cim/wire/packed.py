@@ -6,7 +6,7 @@ Lengths and tags of one byte are literals; whatever may be longer goes through `
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from cim.traces import UNTRACED, Trace
@@ -41,6 +41,10 @@ def _time(ms: int) -> bytes:
 def _text(tag: bytes, text: str) -> bytes:
     data = text.encode()
     return tag + varint(len(data)) + data if data else b""
+
+
+def _each(tag: bytes, values: Iterable[bytes]) -> bytes:
+    return b"".join([b"%b%b%b" % (tag, varint(len(value)), value) for value in values])
 
 
 def accepted(client_id: str, conversation: str, position: str, sent_at: int, previous: str) -> bytes:
@@ -83,6 +87,15 @@ def reply(call: int, packet: bytes) -> bytes:
     return _REPLY + varint(len(body)) + body
 
 
+def replies(call: int, packets: Sequence[bytes]) -> bytes:
+    """Return an Item with a Reply to several calls of one packet each, 2 or more.
+
+    :param call: the first; the others are the numbers behind it
+    """
+    body = b"\x08%b%b\x20%b" % (encode_varint(call), _each(b"\x1a", packets), varint(len(packets)))
+    return _REPLY + varint(len(body)) + body
+
+
 def asker(user: int, name: str, session: str, device: str, members: bool = False) -> bytes:
     """Return the fields that all requests of a session share.
 
@@ -93,14 +106,21 @@ def asker(user: int, name: str, session: str, device: str, members: bool = False
 
 
 def request(
-    call: int, asker: bytes, conversation: str, packet: bytes, after: str = "", trace: Trace = UNTRACED
+    call: int,
+    asker: bytes,
+    conversation: str,
+    packet: bytes,
+    after: str = "",
+    trace: Trace = UNTRACED,
+    more: Sequence[bytes] = (),
 ) -> bytes:
     """Return an Item with a Request that forwards a client's packet.
 
     :param call: the number that the answer will carry; 0 if nobody waits for an answer
     :param after: for a Send, the client_id of the one that must be stored before it; "" for none
+    :param more: for a Send, the session's next ones in the same conversation
     """
-    body = b"%b%b%b\x42%b%b%b%b" % (
+    body = b"%b%b%b\x42%b%b%b%b%b" % (
         b"\x08" + encode_varint(call) if call else b"",
         asker,
         _text(b"\x3a", conversation),
@@ -108,21 +128,26 @@ def request(
         packet,
         _text(b"\x62", after) if after else b"",
         b"\x72\x18" + trace if trace else b"",
+        _each(b"\x7a", more) if more else b"",
     )
     return _REQUEST + varint(len(body)) + body
 
 
-def pushed(packet: bytes, repeated: bool = False, batch: int = 0, trace: Trace = UNTRACED) -> bytes:
+def pushed(
+    packet: bytes, repeated: bool = False, batch: int = 0, trace: Trace = UNTRACED, more: Sequence[bytes] = ()
+) -> bytes:
     """Return the fields that all Delivers of a push share.
 
     :param batch: how many messages of its batch are still to come, this one included; 0 if it is in no batch
+    :param more: the packets to push behind it
     """
-    return b"%b%b%b%b%b" % (
+    return b"%b%b%b%b%b%b" % (
         b"\x62" + varint(len(packet)) if packet else b"",
         packet,
         b"\x70\x01" if repeated else b"",
         b"\x78" + varint(batch) if batch else b"",
         b"\x9a\x01\x18" + trace if trace else b"",
+        _each(b"\xa2\x01", more) if more else b"",
     )
 
 

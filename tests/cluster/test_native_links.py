@@ -24,7 +24,7 @@ class LinkCase(NativeCase):
 
     def silence(self, link):
         """Have nothing come over a link."""
-        for how in ("send", "send_packed", "send_reply", "send_push"):
+        for how in ("send", "send_packed", "send_reply", "send_replies", "send_push"):
             self.patch(link, how, lambda *said: True)
 
     def say(self, numbers, client=None):

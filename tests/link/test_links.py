@@ -69,26 +69,36 @@ class Contract:
         packet, trace = b"\xa2\x06\x00", Trace(bytes(range(24)))
         self.assertTrue(self.server.send_request(3, session, "p:7:8", packet))
         self.assertTrue(self.server.send_request(4, session, "p:7:8", packet, "before", trace))
+        self.assertTrue(self.server.send_run(5, session, "p:7:8", [packet, b"second", b"third"], "before"))
         self.assertTrue(self.route.send_reply(3, b"accepted"))
+        self.assertTrue(self.route.send_replies(5, [b"first", b"second", b"third"]))
         said = Push(packet, self.route, "5f", repeated=True, batch=2, reads="1-2", members=True, trace=trace)
-        elsewhere = Push(packet, None, "5f")
+        elsewhere = Push(packet, None, "5f", more=[b"second", b"third"])
         self.assertTrue(self.route.send_push(said, [8, 7]))
         self.assertTrue(self.route.send_push(elsewhere, [8]))
         pair.settle()
-        self.assertEqual([item.WhichOneof("item") for item in pair.at_route.items], ["request"] * 2)
-        fields = [field for field in Request.DESCRIPTOR.fields_by_name if field not in ("call", "after", "trace")]
-        self.assertEqual([item.request.call for item in pair.at_route.items], [3, 4])
-        self.assertEqual([item.request.after for item in pair.at_route.items], ["", "before"])
-        self.assertEqual([item.request.trace for item in pair.at_route.items], [b"", trace])
+        self.assertEqual([item.WhichOneof("item") for item in pair.at_route.items], ["request"] * 3)
+        varying = ("call", "after", "trace", "more")
+        fields = [field for field in Request.DESCRIPTOR.fields_by_name if field not in varying]
+        self.assertEqual([item.request.call for item in pair.at_route.items], [3, 4, 5])
+        self.assertEqual([item.request.after for item in pair.at_route.items], ["", "before", "before"])
+        self.assertEqual([item.request.trace for item in pair.at_route.items], [b"", trace, b""])
+        self.assertEqual([[*item.request.more] for item in pair.at_route.items], [[], [], [b"second", b"third"]])
         asked = Request(user=7, name="alice", session="5f", device="phone", conversation="p:7:8", packet=packet)
         for item in pair.at_route.items:
             self.assertEqual(
                 {field: getattr(item.request, field) for field in fields},
                 {field: getattr(asked, field) for field in fields},
             )
-        reply, first, second = pair.at_server.items
-        self.assertEqual([item.WhichOneof("item") for item in pair.at_server.items], ["reply", "deliver", "deliver"])
-        self.assertEqual((reply.reply.call, reply.reply.code, [*reply.reply.packets]), (3, "", [b"accepted"]))
+        reply, replies, first, second = pair.at_server.items
+        kinds = [item.WhichOneof("item") for item in pair.at_server.items]
+        self.assertEqual(kinds, ["reply", "reply", "deliver", "deliver"])
+        for item, call, calls, packets in (
+            (reply, 3, 0, [b"accepted"]),
+            (replies, 5, 3, [b"first", b"second", b"third"]),
+        ):
+            answer = item.reply
+            self.assertEqual((answer.call, answer.calls, answer.code, [*answer.packets]), (call, calls, "", packets))
         for item, expected in (
             (
                 first,
@@ -96,13 +106,13 @@ class Contract:
                     users=[8, 7], packet=packet, except_session="5f", repeated=True, batch=2, members=True, trace=trace
                 ),
             ),
-            (second, Deliver(users=[8], packet=packet)),
+            (second, Deliver(users=[8], packet=packet, more=[b"second", b"third"])),
         ):
             for field in Deliver.DESCRIPTOR.fields_by_name:
                 said, wanted = getattr(item.deliver, field), getattr(expected, field)
                 self.assertEqual(
-                    [*said] if field in ("users", "sessions") else said,
-                    [*wanted] if field in ("users", "sessions") else wanted,
+                    [*said] if field in ("users", "sessions", "more") else said,
+                    [*wanted] if field in ("users", "sessions", "more") else wanted,
                     field,
                 )
 

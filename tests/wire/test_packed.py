@@ -16,6 +16,7 @@ numbers = st.integers(0, (1 << 63) - 1)
 names = st.sampled_from(["", "p:1:2", "p:1795435314963:1795435316216", "g:0", "g:9007199254740991"])
 places = st.builds("{}-{}".format, numbers, numbers)
 packets = st.binary(max_size=3000)
+runs = st.lists(packets, max_size=5)
 traces = st.one_of(st.just(b""), st.binary(min_size=24, max_size=24))
 
 
@@ -38,10 +39,15 @@ class PackedTests(SynchronousTestCase):
     def test_reply(self, call, packet):
         self.assertEqual(Item.FromString(packed.reply(call, packet)), Item(reply=Reply(call=call, packets=[packet])))
 
-    @given(calls, ids, texts, st.text("0123456789", max_size=12), texts, names, packets, texts, traces)
-    def test_request(self, call, user, name, session, device, conversation, packet, after, trace):
+    @given(calls, st.lists(packets, min_size=2, max_size=200))
+    def test_replies(self, call, answers):
+        expected = Reply(call=call, packets=answers, calls=len(answers))
+        self.assertEqual(Item.FromString(packed.replies(call, answers)), Item(reply=expected))
+
+    @given(calls, ids, texts, st.text("0123456789", max_size=12), texts, names, packets, texts, traces, runs)
+    def test_request(self, call, user, name, session, device, conversation, packet, after, trace, more):
         asker = packed.asker(user, name, session, device)
-        found = Item.FromString(packed.request(call, asker, conversation, packet, after, trace))
+        found = Item.FromString(packed.request(call, asker, conversation, packet, after, trace, more))
         expected = Request(
             call=call,
             user=user,
@@ -52,6 +58,7 @@ class PackedTests(SynchronousTestCase):
             packet=packet,
             after=after,
             trace=trace,
+            more=more,
         )
         self.assertEqual(found, Item(request=expected))
 
@@ -62,10 +69,11 @@ class PackedTests(SynchronousTestCase):
         st.tuples(calls, st.one_of(st.just(0), ids), st.booleans(), st.one_of(st.just(0), ids), names),
         st.booleans(),
         traces,
+        runs,
     )
-    def test_deliver(self, users, packet, batch, to, repeated, trace):
+    def test_deliver(self, users, packet, batch, to, repeated, trace, more):
         call, group, everyone, except_user, except_session = to
-        common = packed.pushed(packet, repeated, batch, trace)
+        common = packed.pushed(packet, repeated, batch, trace, more)
         found = packed.deliver(
             common,
             users,
@@ -85,6 +93,7 @@ class PackedTests(SynchronousTestCase):
             packet=packet,
             repeated=repeated,
             batch=batch,
+            more=more,
             trace=trace,
         )
         self.assertEqual(Item.FromString(found), Item(deliver=expected))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -27,6 +28,37 @@ from cim.wire import conversations, native, packed
 from cim.wire.cim_pb2 import Packet, Typing
 from cim.wire.error_table import row_of
 from cim.wire.link_pb2 import HEADS, GuestReceipts, Item, Open, OpenOutcome, Reply, Request
+
+
+def _accepted(message: Outgoing, stored: Appended) -> bytes:
+    client_id = message.send.client_id
+    return packed.accepted(client_id, message.conversation, stored.position, stored.sent_at, stored.previous)
+
+
+def _apart(request: Request) -> list[Request]:
+    """Return the requests for each Send of a request for several."""
+    bodies = (request.packet, *request.more)
+    return [
+        Request(
+            call=request.call + number,
+            user=request.user,
+            name=request.name,
+            session=request.session,
+            device=request.device,
+            conversation=request.conversation,
+            packet=body,
+            after=_client_id(bodies[number - 1]) if number else request.after,
+            members=request.members,
+        )
+        for number, body in enumerate(bodies)
+    ]
+
+
+def _client_id(body: bytes) -> str:
+    try:
+        return Packet.FromString(body).send.client_id
+    except DecodeError:
+        return ""
 
 
 class Requests:
@@ -75,6 +107,9 @@ class Requests:
         if request.purpose == HEADS:
             self._later(link, request, self._heads(request))
             return
+        if request.more:
+            self._send_run(link, request)
+            return
         try:
             # The server has checked that clients may send this kind, and that it is about this conversation.
             packet = Packet.FromString(request.packet)
@@ -83,38 +118,42 @@ class Requests:
                 raise BadFrame("servers do not forward packets of this kind")
             serve(link, request, packet)
         except DecodeError:
-            self._refuse(link, request, BadFrame("the server forwarded bytes that are not a Packet"))
+            self._refuse(
+                link, request.call, request.conversation, BadFrame("the server forwarded bytes that are not a Packet")
+            )
         except CIMError as error:
-            self._refuse(link, request, error)
+            self._refuse(link, request.call, request.conversation, error)
         except Exception:
             self._log.failure("a client's request failed")
-            self._refuse(link, request, Unavailable())
+            self._refuse(link, request.call, request.conversation, Unavailable())
 
-    def _answer(self, link: ILink, request: Request, packets: Sequence[bytes] = (), code: str = "") -> None:
+    def _answer(self, link: ILink, call: int, packets: Sequence[bytes] = (), code: str = "") -> None:
         # A hint has no call number, since nobody waits for its answer.
-        if request.call:
+        if call:
             # Filled in place: passing messages to constructors costs twice as much.
             item = Item()
             reply = item.reply
-            reply.call = request.call
+            reply.call = call
             if code:
                 reply.code = code
             reply.packets.extend(packets)
             link.send(item)
 
-    def _refuse(self, link: ILink, request: Request, error: BaseException | None, client_id: str = "") -> None:
+    def _refuse(
+        self, link: ILink, call: int, conversation: str, error: BaseException | None, client_id: str = ""
+    ) -> None:
         error = error if error is not None else Unavailable()
         retry_after = error.retry_after if isinstance(error, RateLimited) else 0
-        packet = native.failure_packet(error, client_id, request.conversation, retry_after)
-        self._answer(link, request, (packet,), row_of(error).failure)
+        packet = native.failure_packet(error, client_id, conversation, retry_after)
+        self._answer(link, call, (packet,), row_of(error).failure)
 
     def _later(self, link: ILink, request: Request, work: Coroutine[Deferred[Any], Any, list[bytes]]) -> None:
         def failed(failure: Failure) -> None:
             if not isinstance(failure.value, CIMError):
                 self._log.failure("a client's request failed", failure)
-            self._refuse(link, request, failure.value)
+            self._refuse(link, request.call, request.conversation, failure.value)
 
-        Deferred.fromCoroutine(work).addCallbacks(lambda packets: self._answer(link, request, packets), failed)
+        Deferred.fromCoroutine(work).addCallbacks(lambda packets: self._answer(link, request.call, packets), failed)
 
     def _send(self, link: ILink, request: Request, packet: Packet) -> None:
         send = packet.send
@@ -123,32 +162,68 @@ class Requests:
             size = native.check_send(send)
             conversation = request.conversation or native.conversation_of(packet, request.user)
         except CIMError as error:
-            self._refuse(link, request, error, client_id)
+            self._refuse(link, request.call, request.conversation, error, client_id)
             return
 
-        def done(result: Appended | CIMError) -> None:
-            if isinstance(result, Appended):
-                accepted = packed.accepted(client_id, conversation, result.position, result.sent_at, result.previous)
-                if result.changed:
-                    # By the gap rule its client shows the first, or the last if something before it is missing:
-                    # what was stored either way, not what it said itself.
-                    stored = native.deliver_packet(result.body, conversation, result.position, result.previous)
-                    self._answer(link, request, (stored, accepted, stored))
-                else:
-                    link.send_reply(call, accepted)
-            elif isinstance(result, OutOfOrder):
-                # The server knows the fate of the message before, and therefore decides that of this one.
-                self._answer(link, request, code=native.OUT_OF_ORDER)
-            else:
-                self._refuse(link, request, result, client_id)
-
-        call = request.call
         message = Outgoing(
             Account(request.user, request.name), send, conversation, size, request.after, link, request.session
         )
         if self._traced:
             message.trace = request.trace
-        self._sending.submit(message, done)
+        self._sending.submit(message, partial(self._sent, link, request.call, request.conversation, message))
+
+    def _sent(self, link: ILink, call: int, named: str, message: Outgoing, result: Appended | CIMError) -> None:
+        """Answer with what became of a Send.
+
+        :param named: the conversation as its request named it
+        """
+        conversation = message.conversation
+        if isinstance(result, Appended):
+            accepted = _accepted(message, result)
+            if result.changed:
+                # By the gap rule its client shows the first, or the last if something before it is missing:
+                # what was stored either way, not what it said itself.
+                stored = native.deliver_packet(result.body, conversation, result.position, result.previous)
+                self._answer(link, call, (stored, accepted, stored))
+            else:
+                link.send_reply(call, accepted)
+        elif isinstance(result, OutOfOrder):
+            # The server knows the fate of the message before, and therefore decides that of this one.
+            self._answer(link, call, code=native.OUT_OF_ORDER)
+        else:
+            self._refuse(link, call, named, result, message.send.client_id)
+
+    def _send_run(self, link: ILink, request: Request) -> None:
+        """Serve Sends of one session into one conversation."""
+        author, after = Account(request.user, request.name), request.after
+        conversation, session = request.conversation, request.session
+        messages: list[Outgoing] = []
+        try:
+            for body in (request.packet, *request.more):
+                send = Packet.FromString(body).send
+                size = native.check_send(send)
+                messages.append(Outgoing(author, send, conversation, size, after, link, session))
+                after = send.client_id
+        except (CIMError, DecodeError):
+            # One of them is refused alone.
+            for single in _apart(request):
+                self.received(link, single)
+            return
+
+        def done(number: int, results: Sequence[Appended | CIMError]) -> None:
+            if len(results) > 1:
+                told = zip(messages[number:], results, strict=False)
+                accepted = [_accepted(message, one) for message, one in told if isinstance(one, Appended)]
+                link.send_replies(request.call + number, accepted)
+            else:
+                self._sent(link, request.call + number, conversation, messages[number], results[0])
+
+        try:
+            self._sending.submit_run(messages, done)
+        except Exception:
+            self._log.failure("a client's request failed")
+            for number, message in enumerate(messages):
+                self._refuse(link, request.call + number, conversation, Unavailable(), message.send.client_id)
 
     def _sync(self, link: ILink, request: Request, packet: Packet) -> None:
         self._later(link, request, self._page(request, packet))
@@ -174,7 +249,7 @@ class Requests:
         said = packet.received
         conversations.parse(said.conversation)
         self._receipts.note(request.user, request.device, said.conversation, said.position)
-        self._answer(link, request)
+        self._answer(link, request.call)
 
     def guest_receipts(self, link: ILink, told: GuestReceipts) -> None:
         """Note how far guests have received."""
@@ -190,7 +265,7 @@ class Requests:
         said = packet.read
         conversations.parse(said.conversation)
         self._receipts.note(request.user, None, said.conversation, said.position, link, request.session)
-        self._answer(link, request)
+        self._answer(link, request.call)
 
     def _typing(self, link: ILink, request: Request, packet: Packet) -> None:
         typing = packet.typing
@@ -205,7 +280,7 @@ class Requests:
             if members is not None and request.user in members:
                 note = self._typing_note(link, request, Typing(group=typing.group, who=request.user))
                 self._delivery.hint(note, typing.group, members)
-        self._answer(link, request)
+        self._answer(link, request.call)
 
     async def _note_typing(self, link: ILink, request: Request, user: int) -> None:
         if not await self._blocks.between(user, request.user):

@@ -2,7 +2,8 @@
 
 A message waits for no timer: an idle appender calls the store in the next reactor turn. While two calls are under way,
 messages gather, so the busier it is, the larger the batches and the cheaper each message. Senders take turns: a call
-has few messages of each, so that nobody waits for what somebody else has said before. Nothing here ensures the order:
+has few messages of each, and half of it is first for those of whom nothing has waited longer, so that nobody waits for
+what somebody else has said before. Nothing here ensures the order:
 the store does, by what each message names as `after`.
 """
 
@@ -28,12 +29,16 @@ CALLS = 2
 BATCH_ITEMS = 500
 BATCH_BYTES = 1 << 20
 #: The most messages of one sender in one call; when many wait they share it, down to the least.
-BATCH_OF_ONE, LEAST_OF_ONE = 32, 4
+BATCH_OF_ONE, LEAST_OF_ONE = 32, 16
+#: How many in one call are first of senders of whom nothing was left when an earlier call was made.
+BATCH_OF_FRESH = BATCH_ITEMS // 2
 #: The most messages that may wait.
 QUEUE = 20_000
 
-#: Called with the fate of a message.
-Done = Callable[[Appended | CIMError], None]
+#: Where a message is, or why it is not stored.
+Result = Appended | CIMError
+#: Called with the results of the next messages that were put with it, in order.
+Done = Callable[[Sequence[Result]], None]
 _R = TypeVar("_R")
 
 
@@ -52,8 +57,10 @@ class Appender:
         self._conversations = conversations
         self._clock = clock
         self._tracer = tracer
-        # What waits, by its sender; the sender whose turn is next is the first.
+        # What waits, by its sender; the sender whose turn is next is the first. Those who had a turn and have more.
         self._waiting: OrderedDict[int, deque[tuple[Append, Done]]] = OrderedDict()
+        # The others.
+        self._fresh: OrderedDict[int, deque[tuple[Append, Done]]] = OrderedDict()
         self._count = 0
         self._calls = 0
         self._scheduled = False
@@ -63,16 +70,20 @@ class Appender:
     def __len__(self) -> int:
         return self._count
 
-    def put(self, item: Append, done: Done) -> None:
-        """Append a message; `done` is called once, in a later turn unless too many messages wait."""
+    def put(self, items: Sequence[Append], done: Done) -> None:
+        """Append messages of one sender; `done` is called in later turns unless too many messages wait."""
         if self._count >= QUEUE:
-            done(RateLimited("too many messages are waiting for the store: try again later"))
+            done([RateLimited("too many messages are waiting for the store: try again later")] * len(items))
             return
-        waiting = self._waiting.get(item.sender)
+        sender = items[0].sender
+        waiting = self._waiting.get(sender)
         if waiting is None:
-            waiting = self._waiting[item.sender] = deque()
-        waiting.append((item, done))
-        self._count += 1
+            waiting = self._fresh.get(sender)
+            if waiting is None:
+                waiting = self._fresh[sender] = deque()
+        for item in items:
+            waiting.append((item, done))
+        self._count += len(items)
         if not self._scheduled and self._calls < CALLS:
             self._scheduled = True
             self._clock.callLater(0, self._turn)
@@ -82,9 +93,9 @@ class Appender:
 
         :raises CIMError: it is refused, or nobody knows
         """
-        fate: Deferred[Appended | CIMError] = Deferred()
-        self.put(item, fate.callback)
-        result = await fate
+        results: Deferred[Sequence[Result]] = Deferred()
+        self.put((item,), results.callback)
+        (result,) = await results
         if isinstance(result, CIMError):
             raise result
         return result
@@ -94,14 +105,15 @@ class Appender:
         if self._calling:
             return  # the loop below continues
         self._calling = True
-        while self._waiting and self._calls < CALLS:
+        while self._count and self._calls < CALLS:
             items: list[Append] = []
             waiting: list[Done] = []
             more: list[tuple[int, deque[tuple[Append, Done]]]] = []
             size = 0
-            share = max(LEAST_OF_ONE, BATCH_OF_ONE // len(self._waiting))
-            while self._waiting and len(items) < BATCH_ITEMS and size < BATCH_BYTES:
-                sender, said = self._waiting.popitem(last=False)
+            share = max(LEAST_OF_ONE, BATCH_OF_ONE // (len(self._fresh) + len(self._waiting)))
+            while (self._fresh or self._waiting) and len(items) < BATCH_ITEMS and size < BATCH_BYTES:
+                is_first = not self._waiting or (self._fresh and len(items) < BATCH_OF_FRESH)
+                sender, said = (self._fresh if is_first else self._waiting).popitem(last=False)
                 most = min(BATCH_ITEMS, len(items) + share)
                 while said and len(items) < most and size < BATCH_BYTES:
                     item, done = said.popleft()
@@ -110,7 +122,7 @@ class Appender:
                     size += len(item.body)
                 if said:
                     more.append((sender, said))
-            # Their turn is behind all that had none.
+            # Their turn is behind all who wait.
             self._waiting.update(more)
             self._count -= len(items)
             self._calls += 1
@@ -132,22 +144,26 @@ class Appender:
             error = StoreUnavailable()
         self._settle([error] * len(waiting), waiting)
 
-    def _settle(self, results: Sequence[Appended | CIMError], waiting: list[Done]) -> None:
+    def _settle(self, results: Sequence[Result], waiting: list[Done]) -> None:
         if len(results) != len(waiting):
             raise ValueError("the store returned a different number of results than messages")
         self._calls -= 1
-        for done, result in zip(waiting, results, strict=True):
+        at = 0
+        while at < len(waiting):
+            done, first = waiting[at], at
+            while at < len(waiting) and waiting[at] is done:
+                at += 1
             try:
-                done(result)
+                done(results[first:at])
             except Exception:
                 self._log.failure("the caller of an append failed")
-        if self._waiting:
+        if self._count:
             self._turn()
         elif self._idle:
             self._note_idle()
 
     def _note_idle(self) -> None:
-        if not self._waiting and not self._calls:
+        if not self._count and not self._calls:
             idle, self._idle = self._idle, []
             for waiting in idle:
                 waiting.callback(None)

@@ -6,13 +6,13 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from functools import cached_property, partial
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from cim.errors import Unavailable
-from cim.interfaces import IGroups, ILink
+from cim.interfaces import RUNS, IGroups, ILink
 from cim.model import Member
 from cim.route.presence.calls import LinkCalls
 from cim.route.presence.presence import Presence
@@ -40,6 +40,8 @@ class Push:
         miss nothing
     :param members: whether it is of the kind MEMBERS, which not all clients know
     :param trace: that of the message, if it is traced
+    :param more: the packets to push behind it, of messages of which what is above is as true; no server of the first
+        releases takes them, see `parts`
     """
 
     packet: bytes
@@ -50,10 +52,19 @@ class Push:
     reads: str = ""
     members: bool = False
     trace: Trace = UNTRACED
+    more: Sequence[bytes] = ()
 
     @cached_property
     def _common(self) -> bytes:
-        return packed.pushed(self.packet, self.repeated, self.batch, self.trace)
+        return packed.pushed(self.packet, self.repeated, self.batch, self.trace, self.more)
+
+    def parts(self, link: ILink) -> Sequence[Push]:
+        """Return what to send over a link one after another: itself, or what it has in it."""
+        return self._apart if self.more and link.version < RUNS else (self,)
+
+    @cached_property
+    def _apart(self) -> Sequence[Push]:
+        return [evolve(self, packet=packet, more=()) for packet in (self.packet, *self.more)]
 
     def over(
         self,
@@ -135,7 +146,8 @@ class Delivery:
     def to_users(self, push: Push, users: Iterable[int]) -> None:
         """Push to the sessions of these users."""
         for link, at in self._by_link(push, users).items():
-            link.send_push(push, at)
+            for part in push.parts(link):
+                link.send_push(part, at)
 
     def ask_users(self, push: Push, users: Iterable[int]) -> list[Deferred[Outcome]]:
         """Push to the sessions of these users; each link's Outcome says how many sessions it was written to."""
@@ -172,7 +184,8 @@ class Delivery:
     def to_everyone(self, push: Push) -> None:
         """Push to everyone online, without asking for Outcomes."""
         for link in self._presence.links():
-            link.send_packed(push.over(link, everyone=True), True)
+            for part in push.parts(link):
+                link.send_packed(part.over(link, everyone=True), True)
 
     def hint(self, push: Push, group: int, users: Iterable[int]) -> None:
         """Push to a group's members at the servers of these users, who may be no members any more: servers know."""
@@ -202,13 +215,19 @@ class Delivery:
     def _push_group(self, push: Push, group: int, members: _Small | None) -> None:
         if members is None:
             for link in self._presence.links():
-                link.send_packed(push.over(link, group=group), True)
+                for part in push.parts(link):
+                    link.send_packed(part.over(link, group=group), True)
         elif not push.reads or (position := positions.parse(push.reads)) > members.newest:
             self.to_users(push, members.users)
         else:
             floors = list(zip(members.users, members.floors, strict=True))
             self.to_users(push, [user for user, floor in floors if floor < position])
-            skipped = Push(native.skipped_packet(push.packet), push.origin, push.session)
+            skipped = evolve(
+                push,
+                packet=native.skipped_packet(push.packet),
+                reads="",
+                more=[native.skipped_packet(packet) for packet in push.more],
+            )
             self.to_users(skipped, [user for user, floor in floors if floor >= position])
 
     async def _read_members(self, group: int) -> None:

@@ -89,21 +89,30 @@ class MessageLimits:
             asked.append((self._everyone, payer))
         return asked
 
+    def takes(self, payer: Payer, conversation: str, messages: int, size: int) -> bool:
+        """Take messages of a user from all limits that hold for them; False if none were taken: ask for each then.
+
+        :param size: bytes of their texts and data together
+        """
+        if type(payer) is not int or conversation == conversations.EVERYONE:
+            return False
+        # Nearly all messages end here, so that what a limit costs is two dictionaries and some arithmetic.
+        now = self._clock.seconds()
+        if not self._user.take(payer, now, messages, size):
+            return False
+        if self._conversation.take((payer, conversation), now, messages, size):
+            return True
+        self._user.give_back(payer, now, messages, size)
+        return False
+
     def take(self, payer: Payer, conversation: str, messages: int, size: int) -> RateLimited | None:
         """Take messages from all limits that hold for them, or say why none of them may be appended.
 
         :param size: bytes of their texts and data together
         """
+        if self.takes(payer, conversation, messages, size):
+            return None
         now = self._clock.seconds()
-        if (
-            type(payer) is int
-            and conversation != conversations.EVERYONE
-            and self._user.take(payer, now, messages, size)
-        ):
-            # Nearly all messages end here, so that what a limit costs is two dictionaries and some arithmetic.
-            if self._conversation.take((payer, conversation), now, messages, size):
-                return None
-            self._user.give_back(payer, now, messages, size)
         asked = self._asked(payer, conversation)
         refused = take_all(asked, now, messages, size)
         if refused is None:

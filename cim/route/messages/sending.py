@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import islice
 
 from attrs import define, evolve
@@ -25,7 +26,7 @@ from cim.interfaces import IConversations, ILink, IMessagePolicy, IStoreClock
 from cim.model import Account, Append, Appended, Charge, Fate
 from cim.policies import ALLOWED, Question, Verdict
 from cim.route.messages.accounts import KnownAccounts
-from cim.route.messages.appending import Appender
+from cim.route.messages.appending import Appender, Result
 from cim.route.messages.delivery import Delivery, Push
 from cim.route.messages.full import FullConversations
 from cim.route.messages.judging import Judging, question_of
@@ -90,8 +91,31 @@ def push_of(message: Outgoing, appended: Appended, batch: int = 0) -> Push:
     return Push(packet, message.origin, message.session, appended.repeated, batch, reads, trace=message.trace)
 
 
+def run_of(messages: Sequence[Outgoing], stored: Sequence[Appended]) -> Push:
+    """Return the push of messages of one session in one conversation that one call has stored.
+
+    Who may read the first of them may read all: nobody became a member while they were stored.
+    """
+    first, conversation = messages[0], messages[0].conversation
+    packet, *more = [native.deliver_packet(one.body, conversation, one.position, one.previous) for one in stored]
+    reads = stored[0].position if first.send.group else ""
+    return Push(packet, first.origin, first.session, reads=reads, more=more)
+
+
 #: Called once with the fate of a message.
-Done = Callable[[Appended | CIMError], None]
+Done = Callable[[Result], None]
+#: Called with the number of a message of a run and its result, or with the results of several from that number on.
+RunDone = Callable[[int, Sequence[Result]], None]
+
+
+def _told_alone(done: RunDone, number: int, result: Result) -> None:
+    done(number, (result,))
+
+
+def _told_from(done: RunDone, first: int, number: int, results: Sequence[Result]) -> None:
+    done(first + number, results)
+
+
 #: What look-ups told of a message: the position of the text that it refers to, and the policy's verdict, or where the
 #: message is if it was stored before.
 Prepared = tuple[str, Verdict | Appended]
@@ -134,7 +158,7 @@ class Sending:
         self._metrics = metrics
         self._limits = limits
         self.full = FullConversations(clock)
-        self._judging = Judging(policy, appender.put, clock) if policy is not None else None
+        self._judging = Judging(policy, self._put, clock) if policy is not None else None
         self._ahead = AHEAD if policy is not None and not policy.at_once else 1
         #: Called with what was stored, and where; empty where nobody is told, so that nothing is paid for it.
         self.on_stored: list[Callable[[Outgoing, Appended], object]] = []
@@ -181,6 +205,64 @@ class Sending:
             self._append(message, done, message.send.ref, verdict or ALLOWED)
         else:
             self._wait(line, message, done)
+
+    def submit_run(self, messages: Sequence[Outgoing], done: RunDone) -> None:
+        """Send messages of one session into one conversation, each of which names the one before, as `submit` does.
+
+        :param done: called with the number of one of them and its result, or with the results of several from that
+            number on, all of which were stored as they were said
+        """
+        if not self._go_together(messages):
+            for number, message in enumerate(messages):
+                self.submit(message, partial(_told_alone, done, number))
+            return
+        author, now = messages[0].author, self._time.shown()
+        if messages[0].send.user:
+            self._delivery.prepare((messages[0].send.user, author.id))
+        items = []
+        for message in messages:
+            send = message.send
+            items.append(self._item(message, "", native.body_of(send, author.id, author.name, now), now))
+        known = 0
+
+        def told(results: Sequence[Result]) -> None:
+            nonlocal known
+            first, known = known, known + len(results)
+            self._run_told(messages[first:known], partial(_told_from, done, first), results)
+
+        self._appender.put(items, told)
+
+    def _go_together(self, messages: Sequence[Outgoing]) -> bool:
+        """Return whether messages of one author may be appended together, and if so, take them from the limits."""
+        first = messages[0]
+        line = first.conversation, first.author.id
+        receiver = first.send.user
+        return (
+            self._judging is None
+            and line not in self._waiting
+            and (not receiver or self._accounts.at_hand(receiver) is not None)
+            and all(message.send.kind == TEXT for message in messages)
+            and self._limits.takes(
+                first.payer or first.author.id,
+                first.conversation,
+                len(messages),
+                sum([message.size for message in messages]),
+            )
+        )
+
+    def _run_told(self, messages: Sequence[Outgoing], done: RunDone, results: Sequence[Result]) -> None:
+        """Tell the sender of a run what became of some of its messages, and push them."""
+        stored = [result for result in results if isinstance(result, Appended) and not result.repeated]
+        if len(stored) < len(messages) or len(stored) == 1:
+            for number, (message, result) in enumerate(zip(messages, results, strict=True)):
+                self._told(message, partial(_told_alone, done, number), result)
+            return
+        self._metrics.messages_in += len(stored)
+        done(0, stored)
+        self._push(messages[0], run_of(messages, stored), stored[-1].version)
+        for listener in self.on_stored:
+            for message, appended in zip(messages, stored, strict=True):
+                listener(message, appended)
 
     def _is_judged(self, message: Outgoing) -> bool:
         """Return whether the policy is to decide on a message."""
@@ -306,7 +388,10 @@ class Sending:
                 result = self._compared(message, result)
             self._told(message, done, result)
 
-        self._appender.put(item, told)
+        self._put(item, told)
+
+    def _put(self, item: Append, done: Done) -> None:
+        self._appender.put((item,), lambda results: done(results[0]))
 
     @staticmethod
     def _item(message: Outgoing, ref: str, body: bytes, now: int, fate: Fate = Fate.STORED) -> Append:
@@ -364,11 +449,14 @@ class Sending:
 
     def push(self, message: Outgoing, appended: Appended) -> None:
         """Push an appended message to its recipients."""
-        send, push = message.send, push_of(message, appended)
+        self._push(message, push_of(message, appended), appended.version)
+
+    def _push(self, message: Outgoing, push: Push, version: int) -> None:
+        send = message.send
         if send.user:
             self._delivery.to_users(push, (send.user, message.author.id))
         elif send.group:
-            self._delivery.to_group(push, send.group, appended.version)
+            self._delivery.to_group(push, send.group, version)
         else:
             self._delivery.to_everyone(push)
 

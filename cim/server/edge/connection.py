@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from cim.errors import ProtocolViolation
 from cim.limits import Limit, limit
-from cim.server.sessions.shared_packet import SharedPacket
+from cim.server.sessions.shared_packet import SharedPacket, SharedRun
 from cim.server.sessions.table import Session
 from cim.wire.framing import DEFAULT_MAX_FRAME
 from cim.wire.guests import Generation
@@ -63,8 +63,8 @@ class Limits:
     connects: Limit = ADDRESS_CONNECTS
     unproven: int = UNPROVEN
     address_unproven: int = ADDRESS_UNPROVEN
-    turn: int = 16
-    share: int = 4
+    turn: int = 32
+    share: int = 16
     closing: int = 5
 
 
@@ -170,6 +170,7 @@ class ClientConnection(Protocol):
 
     def violated(self, violation: ProtocolViolation) -> None:
         """Tell the client that it broke the protocol, and close."""
+        self._end_of_read()
         self.gateway.refused(violation.kind)
         self._leave("protocol-error", violation.message)
 
@@ -188,6 +189,11 @@ class ClientConnection(Protocol):
     def write_shared(self, shared: SharedPacket) -> None:
         """Queue a Packet that others get too."""
         self.write_packet(shared.packet)
+
+    def write_run(self, run: SharedRun) -> None:
+        """Queue Packets that others get too."""
+        for shared in run.each:
+            self.write_shared(shared)
 
     def end(self, goodbye: bytes) -> None:
         """Send a last Packet and close."""
@@ -290,8 +296,13 @@ class ClientConnection(Protocol):
         else:
             frames = self.take(data)  # may weigh some of them
             self._uncounted += frames
+            self._end_of_read()
             if self._uncounted >= self.gateway.counted_together:
                 self._count()
+
+    def _end_of_read(self) -> None:
+        if self.session is not None:
+            self.session.end_of_read()
 
     def weigh(self, frames: int) -> None:
         """Count what was just received as so many frames more."""
@@ -317,6 +328,7 @@ class ClientConnection(Protocol):
             at += size
             size = SLICE if frames else 2 * size
         self._rest = data[at:]
+        self._end_of_read()
         if self._rest or self._uncounted >= self.gateway.counted_together:
             self._count()
         else:

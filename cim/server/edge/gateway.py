@@ -21,7 +21,7 @@ from cim.errors import ProtocolViolation
 from cim.limits import Buckets, Waiting
 from cim.server.edge.connection import ClientConnection, Limits
 from cim.server.edge.wheel import TimerWheel
-from cim.server.sessions.shared_packet import SharedPacket
+from cim.server.sessions.shared_packet import SharedPacket, SharedRun
 from cim.server.sessions.table import Session, Sessions
 from cim.supervision import Loop
 from cim.wire.framing import FrameReader, encode_varint
@@ -72,6 +72,10 @@ class TCPConnection(ClientConnection):
     def write_shared(self, shared: SharedPacket) -> None:
         """Queue a Packet that others get too."""
         self.transport.write(shared.framed)
+
+    def write_run(self, run: SharedRun) -> None:
+        """Queue Packets that others get too, each as one frame."""
+        self.transport.write(run.framed)
 
 
 class Gateway(Factory):

@@ -11,7 +11,7 @@ from cim.interfaces import ILink
 from cim.server.links.groups import GroupIndex
 from cim.server.sessions.asked import Asked, InTime
 from cim.server.sessions.batches import Batches
-from cim.server.sessions.shared_packet import SharedPacket
+from cim.server.sessions.shared_packet import SharedPacket, SharedRun
 from cim.server.sessions.table import Session, Sessions
 from cim.wire.cim_pb2 import Packet
 from cim.wire.link_pb2 import Deliver
@@ -56,8 +56,10 @@ class Deliveries:
         :returns: the number of sessions that it was written to at once
         """
         packet, left = deliver.packet, deliver.batch
+        if deliver.more:
+            return self._deliver_run(link, deliver)
         shared = SharedPacket(packet, deliver.repeated)
-        if left or self._batches.runs:
+        if left or self._batches.under_way:
             self._batches.take(link, shared, left)
         asked = Asked(answer) if deliver.call else None
         fetches = packet == FETCH
@@ -95,6 +97,24 @@ class Deliveries:
             asked.settle(False)
             if asked.open:
                 self._in_time.answer(asked)
+        return written
+
+    def _deliver_run(self, link: ILink, deliver: Deliver) -> int:
+        """Push packets that came together, for which nobody asks."""
+        run = SharedRun((deliver.packet, *deliver.more), deliver.repeated)
+        self._batches.interrupt(link)
+        except_session = deliver.except_session
+        receivers, others = self._receivers(deliver)
+        if others:
+            skipped = SharedRun([skipped_packet(packet) for packet in run.packets])
+            for session in others:
+                session.push_run(skipped)
+        written = sum(session.push_run(run) for session in receivers if session.id != except_session)
+        self._metrics.messages_out += written
+        self._untimed += written
+        if self._untimed >= TIMED and written:
+            self._untimed = 0
+            self._time(run.packets[-1])
         return written
 
     def _time(self, packet: bytes) -> None:

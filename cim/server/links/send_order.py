@@ -14,7 +14,7 @@ The first Send that failed and may be repeated holds back all others until its c
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from attrs import define, field
@@ -106,6 +106,25 @@ class SendRequest(ClientRequest):
         if session.live and self.is_awaited:
             session.connection.write_packet(failure_packet(error, self.client_id, self.conversation))
         session.answered()
+
+
+def runs_of(sends: Iterable[SendRequest]) -> Iterator[list[SendRequest]]:
+    """Part a session's new Sends in one conversation into runs, which go up together: each names the one before it."""
+    run: list[SendRequest] = []
+    for send in sends:
+        if run and (send.before is not run[-1] or send.span is not None or run[-1].span is not None):
+            yield run
+            run = []
+        run.append(send)
+    if run:
+        yield run
+
+
+def send_run(link: ILink, run: Sequence[SendRequest]) -> bool:
+    """Send a run over a link; return what the link returns."""
+    first = run[0]
+    after = first.before.client_id if first.before is not None else ""
+    return link.send_run(first.call, first.session, first.conversation, [send.packet for send in run], after)
 
 
 def _is_unanswered(send: SendRequest) -> bool:

@@ -10,7 +10,8 @@ request that is not answered within TIMEOUT has failed with an unknown outcome, 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeGuard
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -18,7 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 from cim.daemon.metrics import Metrics
 from cim.daemon.tracing import Tracer
 from cim.errors import CallTimeout, CIMError, Unavailable
-from cim.interfaces import ILink
+from cim.interfaces import RUNS, ILink
 from cim.selection import rendezvous
 from cim.server.links.pending import Answer, Asker, ClientRequest, Pending, Question
 from cim.server.links.send_order import (
@@ -32,12 +33,14 @@ from cim.server.links.send_order import (
     SendRequest,
     in_effect,
     order_of,
+    runs_of,
+    send_run,
 )
 from cim.server.sessions.table import Session
 from cim.supervision import Loop
 from cim.wire.cim_pb2 import Watch
 from cim.wire.error_table import RETRYABLE, of_failure
-from cim.wire.link_pb2 import Item, OpenOutcome, Outcome, StoreState
+from cim.wire.link_pb2 import Item, OpenOutcome, Outcome, Reply, StoreState
 from cim.wire.native import OUT_OF_ORDER, failure_packet, packet
 
 #: How many requests of its session a Watch counts as while it is unanswered: up to 200 packets answer it.
@@ -84,28 +87,43 @@ class Submissions:
 
     # Requests of sessions.
 
-    def send(self, session: Sender, packet: bytes, conversation: str, client_id: str) -> None:
-        """Pass a session's Send up; its client is told the outcome.
+    def send(self, session: Sender, conversation: str, said: Iterable[tuple[str, bytes]]) -> None:
+        """Pass up Sends of a session into one conversation, which it counts as asked; its client is told the outcomes.
 
         A Send that an earlier failed one holds back fails the same way.
+
+        :param said: the client_id and the packet of each, in its client's order
         """
-        order = order_of(session, conversation)
-        first = order.first_failed
-        if first is not None and first.client_id != client_id:
-            session.connection.write_packet(failure_packet(first.error(BEHIND), client_id, conversation))
-            return
-        call = next(self._numbers)
-        send = SendRequest(
-            conversation, self._clock.seconds() + TIMEOUT, session, conversation, packet, client_id=client_id, call=call
-        )
-        if self._tracer is not None:
-            send.span = self._tracer.send(conversation)
-        order.put(send)
-        session.asked()
-        if not self._pass_up(send):
+        deadline = self._clock.seconds() + TIMEOUT
+        sends: list[SendRequest] = []
+        for client_id, body in said:
+            order = order_of(session, conversation)
+            first = order.first_failed
+            if first is not None and first.client_id != client_id:
+                session.told((failure_packet(first.error(BEHIND), client_id, conversation),))
+                session.answered()
+                continue
+            send = SendRequest(
+                conversation,
+                deadline,
+                session,
+                conversation,
+                body,
+                client_id=client_id,
+                call=next(self._numbers),
+            )
+            if self._tracer is not None:
+                send.span = self._tracer.send(conversation)
+            order.put(send)
+            sends.append(send)
+        failed: list[SendRequest] = []
+        for run in runs_of(sends):
+            if failed or not self._pass_up(run):
+                failed += run
+        for send in failed:
             self._fail(send, Unavailable())
-        elif order.waiting:
-            self._order_changed(order)
+        if sends and sends[-1].order.waiting:
+            self._order_changed(sends[-1].order)
 
     def packet(self, session: Asker, packet: bytes, conversation: str, key: str, weight: int = 1) -> None:
         """Pass up another Packet that is answered with packets.
@@ -185,31 +203,69 @@ class Submissions:
         if not self._put_up(pending, call or next(self._numbers), self.link_of(pending.key)):
             pending.failed(Unavailable())
 
-    def _pass_up(self, send: SendRequest) -> bool:
-        """Pass a Send up, for the first time or again; False when no link takes it."""
-        before = send.before
+    def _pass_up(self, run: Sequence[SendRequest]) -> bool:
+        """Pass up a Send, for the first time or again, or a run of new ones; False when no link takes it."""
+        first = run[0]
+        before = first.before
         link = before.link if before is not None else None
         if link is None or self.links.get(link.peer.name) is not link or link.peer.name in self._away:
-            link = self.link_of(send.key)
-        send.passed = next(self._numbers)
-        return self._put_up(send, send.call, link)
-
-    def _put_up(self, pending: Pending, call: int, link: ILink | None) -> bool:
-        if (
-            link is None
-            or len(self._pending) >= MAX_PENDING
-            or link.queued > MAX_QUEUED
-            or not pending.send(link, call)
-        ):
-            self._metrics.refused("no-route" if link is None else "route-too-slow")
-            return False
-        pending.link = link
-        self._pending[call] = pending
-        if self._loop.due is None:
-            self._loop.wake(TIMEOUT)
+            link = self.link_of(first.key)
+        if len(run) > 1 and link is not None and link.version < RUNS:
+            return all(self._pass_up((send,)) for send in run)
+        for send in run:
+            send.passed = next(self._numbers)
+        if len(run) == 1:
+            return self._put_up(first, first.call, link)
+        if not self._takes(link) or not send_run(link, run):
+            return self._not_taken(link)
+        for send in run:
+            send.link = link
+            self._pending[send.call] = send
+        self._expire_in_time()
         return True
 
+    def _put_up(self, pending: Pending, call: int, link: ILink | None) -> bool:
+        if not self._takes(link) or not pending.send(link, call):
+            return self._not_taken(link)
+        pending.link = link
+        self._pending[call] = pending
+        self._expire_in_time()
+        return True
+
+    def _takes(self, link: ILink | None) -> TypeGuard[ILink]:
+        return link is not None and len(self._pending) < MAX_PENDING and link.queued <= MAX_QUEUED
+
+    def _not_taken(self, link: ILink | None) -> bool:
+        self._metrics.refused("no-route" if link is None else "route-too-slow")
+        return False
+
+    def _expire_in_time(self) -> None:
+        if self._loop.due is None:
+            self._loop.wake(TIMEOUT)
+
     # Answers.
+
+    def replied(self, link: ILink, reply: Reply) -> None:
+        """Take a Reply, which may be that to several Sends that were stored."""
+        if reply.calls < 2:
+            self.answered(link, reply)
+            return
+        sends: list[SendRequest] = []
+        packets: list[bytes] = []
+        for call, accepted in enumerate(reply.packets, reply.call):
+            send = self._pending.get(call)
+            if isinstance(send, SendRequest) and send.link is link:
+                del self._pending[call]
+                send.order.settle(send, True)
+                sends.append(send)
+                packets.append(accepted)
+        if sends:
+            session, order = sends[-1].session, sends[-1].order
+            if session.live:
+                session.told(packets)
+            session.answered(len(sends))
+            if order.waiting:
+                self._order_changed(order)
 
     def answered(self, link: ILink, answer: Answer) -> None:
         """Take an answer; one that nobody here waits for any more is dropped."""
@@ -268,7 +324,7 @@ class Submissions:
                 self._fail(send, before.error(BEHIND))
             else:
                 order.go_on(send)
-                if not self._pass_up(send):
+                if not self._pass_up((send,)):
                     self._fail(send, Unavailable())
 
     def _expire(self) -> float | None:
@@ -308,7 +364,7 @@ class Submissions:
                     continue
                 # A Send that its client sent twice at once is answered twice.
                 pending.before = in_effect(pending.before)
-                again = self._pass_up(pending)
+                again = self._pass_up((pending,))
             else:
                 again = self._put_up(pending, call, self.link_of(pending.key))
             if not again:
@@ -329,7 +385,7 @@ class Submissions:
             before = send.before = in_effect(send.before)
             if before is not None and before.state is FAILED:
                 error = before.error(BEHIND)
-            elif self._pass_up(send):
+            elif self._pass_up((send,)):
                 continue
             else:
                 error = Unavailable()

@@ -101,7 +101,7 @@ class Uplink:
         # What handles an item, by the item's kind.
         self._received: dict[str, Callable[[ILink, Any], None]] = {
             "deliver": self._deliver,
-            "reply": submissions.answered,
+            "reply": submissions.replied,
             "outcome": self._outcome,
             "open_outcome": submissions.answered,
             "reserve": self._reserve,

@@ -24,7 +24,7 @@ from cim.server.links.send_order import SendOrder
 from cim.server.links.submissions import Submissions
 from cim.server.native.receipts import NativeReceipts
 from cim.server.sessions.asked import Asked
-from cim.server.sessions.shared_packet import SharedPacket
+from cim.server.sessions.shared_packet import SharedPacket, SharedRun
 from cim.server.sessions.table import Connection, Session, Sessions
 from cim.tickets import read_ticket
 from cim.user_tokens import UserScope
@@ -74,6 +74,8 @@ KEPT_BYTES = 1 << 20
 #: How many unanswered requests stop the reading from a session's connection, and how few let it resume.
 STOP_READING = 64
 GO_ON_READING = 32
+#: How many Sends go up together at most, and the most bytes of one that others follow.
+RUN, SMALL = 32, 4096
 #: How many of these requests, and how many frames, a Sync for a page of the usual size counts as: the answer has up to
 #: 512 KiB. A larger page counts as several.
 SYNC_WEIGHT = 8
@@ -138,11 +140,13 @@ class NativeSession(Session):
     """
 
     __slots__ = (
+        "_conversation",
         "_early",
         "_going_on",
         "_kept",
         "_kept_bytes",
         "_missed",
+        "_sends",
         "_side",
         "_state",
         "_typed",
@@ -169,6 +173,10 @@ class NativeSession(Session):
         self._missed = False
         self._typed = 0.0
         self._going_on = False
+        # Sends that go up together, as the last of them or something else from the client says; all are into one
+        # conversation. They count as unanswered already.
+        self._sends: list[tuple[str, bytes]] | None = None
+        self._conversation = ""
         self.logged_in = False
         self.members = False
         self.asker = b""
@@ -209,6 +217,8 @@ class NativeSession(Session):
         if self.bounds is not None and (needed := NEEDED.get(kind)) and needed not in self.bounds.scopes:
             self._refuse_scope(packet, kind, needed)
             return
+        if self._sends is not None and kind != "send":
+            self._pass_up()
         serve(self, packet, body)
 
     def _refuse_scope(self, packet: Packet, kind: str, needed: UserScope) -> None:
@@ -280,7 +290,33 @@ class NativeSession(Session):
         except (InvalidField, TooLarge) as error:
             self.refuse(error, client_id[: native.MAX_CLIENT_ID])
             return
-        self._side.submissions.send(self, body, conversation, client_id)
+        sends = self._sends
+        if sends is not None and (conversation != self._conversation or len(sends) >= RUN):
+            self._pass_up()
+            sends = None
+        if sends is None:
+            sends = self._sends = []
+            self._conversation = conversation
+        sends.append((client_id, body))
+        self.asked()
+        if len(body) > SMALL:
+            self._pass_up()
+
+    def end_of_read(self) -> None:
+        """See Session: Sends go up."""
+        if self._sends is not None:
+            self._pass_up()
+            if self._state is FULL and not self._going_on:
+                self._go_on()
+
+    def _pass_up(self) -> None:
+        sends, self._sends = self._sends, None
+        # What they are answered at once must not let packets behind them through while some have not gone up.
+        going_on, self._going_on = self._going_on, True
+        try:
+            self._side.submissions.send(self, self._conversation, sends or ())
+        finally:
+            self._going_on = going_on
 
     def _sync(self, packet: Packet, body: bytes) -> None:
         try:
@@ -359,8 +395,13 @@ class NativeSession(Session):
         early = self._early
         self._going_on = True
         try:
-            while early and self.unanswered < GO_ON_READING and self.live:
-                self._serve(early.popleft())
+            while True:
+                if early and self.unanswered < GO_ON_READING and self.live:
+                    self._serve(early.popleft())
+                elif self._sends is not None:
+                    self._pass_up()
+                else:
+                    break
         except ProtocolViolation as violation:
             self.connection.violated(violation)
         finally:
@@ -386,6 +427,13 @@ class NativeSession(Session):
             return False
         connection.write_shared(shared)
         return True
+
+    def push_run(self, run: SharedRun) -> int:
+        """See Session."""
+        if self._kept is not None or self.connection.slow:
+            return super().push_run(run)
+        self.connection.write_run(run)
+        return len(run)
 
     def told(self, packets: Iterable[bytes]) -> None:
         """See Session."""
@@ -425,6 +473,7 @@ class NativeSession(Session):
     def lost(self) -> None:
         """End the session: the connection is gone or is closing."""
         self._become(OVER)
+        self.end_of_read()
         self._kept = self._early = None
         if self.receipts:
             self._side.receipts.flush(self)

@@ -53,34 +53,34 @@ class Batch:
 class Batches:
     """The runs under way.
 
-    :ivar runs: link -> the run on it, and how many of its messages are still to come
+    :ivar under_way: link -> the batch on it, and how many of its messages are still to come
     """
 
     def __init__(self) -> None:
-        self.runs: dict[ILink, tuple[Batch, int]] = {}
+        self.under_way: dict[ILink, tuple[Batch, int]] = {}
 
     def take(self, link: ILink, packet: SharedPacket, left: int) -> None:
         """Note that a packet arrived over a link.
 
         :param left: how many messages of its batch are still to come, this one included; 0 when it is in no batch
         """
-        run = self.runs.get(link)
+        run = self.under_way.get(link)
         if run is not None and run[1] != left:
             self.interrupt(link)
             run = None
         if left:
             batch = run[0] if run is not None else Batch()
-            self.runs[link] = batch, left - 1
+            self.under_way[link] = batch, left - 1
             batch.packets.append(packet)
             packet.batch = batch
 
     def finish(self, link: ILink) -> None:
         """End a link's run as whole: its last message was pushed to the sessions that it is for."""
-        self.runs[link][0].whole = True
+        self.under_way[link][0].whole = True
         self.interrupt(link)
 
     def interrupt(self, link: ILink) -> None:
         """End the run that a link is in, if any: the rest of it will not come."""
-        run = self.runs.pop(link, None)
+        run = self.under_way.pop(link, None)
         if run is not None:
             run[0].end()

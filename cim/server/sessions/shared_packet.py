@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from cim.wire.framing import encode_frame
@@ -38,3 +40,27 @@ class SharedPacket:
         if not self._framed:
             self._framed = encode_frame(self.packet)
         return self._framed
+
+
+class SharedRun:
+    """Packets that go to many connections together, one after another.
+
+    :param packets: at least one
+    """
+
+    def __init__(self, packets: Sequence[bytes], repeated: bool = False) -> None:
+        self.packets = packets
+        self._repeated = repeated
+
+    def __len__(self) -> int:
+        return len(self.packets)
+
+    @cached_property
+    def framed(self) -> bytes:
+        """Their frames on TCP."""
+        return b"".join(map(encode_frame, self.packets))
+
+    @cached_property
+    def each(self) -> tuple[SharedPacket, ...]:
+        """Each of them."""
+        return tuple(SharedPacket(packet, self._repeated) for packet in self.packets)

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from cim.errors import ProtocolViolation
 from cim.model import GUEST, check_id
-from cim.server.sessions.shared_packet import SharedPacket
+from cim.server.sessions.shared_packet import SharedPacket, SharedRun
 from cim.wire import packed
 from cim.wire.cim_pb2 import Packet
 from cim.wire.guests import GuestMessage
@@ -70,6 +70,9 @@ class Connection(Protocol):
 
     def write_shared(self, shared: SharedPacket) -> None:
         """Queue a Packet that other connections get too."""
+
+    def write_run(self, run: SharedRun) -> None:
+        """Queue Packets that other connections get too."""
 
     def logged_in(self) -> None:
         """Note that the session has logged in."""
@@ -165,12 +168,19 @@ class Session:
         """
         raise NotImplementedError
 
+    def end_of_read(self) -> None:
+        """Do what is left to do with the frames that were read together: all of them were taken."""
+
     def push(self, shared: SharedPacket, asked: Asked | None = None) -> bool:
         """Push a packet to the session; return True if it was written during this call.
 
         :param asked: told later whether it was written, if that is not known yet
         """
         raise NotImplementedError
+
+    def push_run(self, run: SharedRun) -> int:
+        """Push packets to the session; return how many were written during this call."""
+        return sum(map(self.push, run.each))
 
     def told(self, packets: Iterable[bytes]) -> None:
         """Send the Packets that answer one of its requests, or say that there is no answer."""

@@ -222,10 +222,10 @@ class BatchTests(GuestCase):
             self.accounts.keep(account)
         put = self.appender.put
 
-        def with_another(item, done):
-            if native.parse_body(item.body).text == "b":
+        def with_another(items, done):
+            if native.parse_body(items[0].body).text == "b":
                 self.put(self.alice, self.to(self.bob, text="between", client_id="x"))
-            put(item, done)
+            put(items, done)
 
         self.appender.put = with_another
         sent = self.private("a", "b", batch=True)

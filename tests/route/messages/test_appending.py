@@ -28,7 +28,7 @@ class AppenderTests(SynchronousTestCase):
 
     def put(self, client_id, after="", body=b"", digest=b"x" * 16, sender=1):
         item = Append(P, sender, client_id, digest, body, 1_700_000_000_000, after=after)
-        self.appender.put(item, lambda result: self.fates.append((client_id, result)))
+        self.appender.put((item,), lambda results: self.fates.append((client_id, results[0])))
 
     def turn(self):
         self.clock.advance(0)
@@ -91,7 +91,40 @@ class AppenderTests(SynchronousTestCase):
         for number in range(2):
             self.put(f"c{number}", sender=3)
         self.held.go()
-        self.assertEqual(self.batches()[-1], [*mine[half + BATCH_OF_ONE :], "c0", "c1"])
+        self.assertEqual(self.batches()[-1], ["c0", "c1", *mine[half + BATCH_OF_ONE :]])
+
+    def test_those_who_come_now_have_half_of_a_call_first(self):
+        self.patch(appending, "BATCH_ITEMS", 4)
+        self.patch(appending, "BATCH_OF_FRESH", 2)
+        self.patch(appending, "LEAST_OF_ONE", 2)
+        self.patch(appending, "BATCH_OF_ONE", 2)
+        for sender in (1, 2):
+            for number in range(6):
+                self.put(f"{sender}.{number}", sender=sender)
+        self.turn()
+        self.assertEqual(self.batches(), [["1.0", "1.1", "2.0", "2.1"], ["1.2", "1.3", "2.2", "2.3"]])
+        for sender in (3, 4, 5):
+            for number in range(3):
+                self.put(f"{sender}.{number}", sender=sender)
+        called = []
+        for _ in range(4):
+            self.held.go()
+            called.append(self.batches()[-1])
+        self.assertEqual(
+            called,
+            [["3.0", "3.1", "1.4", "1.5"], ["4.0", "4.1", "2.4", "2.5"], ["5.0", "5.1", "3.2", "4.2"], ["5.2"]],
+        )
+
+    def test_messages_put_together_are_told_together_as_far_as_one_call_has_them(self):
+        self.patch(appending, "LEAST_OF_ONE", 2)
+        self.patch(appending, "BATCH_OF_ONE", 2)
+        told = []
+        items = [Append(P, 1, name, b"x" * 16, b"", 0) for name in ("a", "b", "c")]
+        self.appender.put(items, lambda results: told.append([result.position[-1] for result in results]))
+        self.turn()
+        self.held.go()
+        self.held.go()
+        self.assertEqual(told, [["1", "2"], ["3"]])
 
     def test_when_a_call_is_full_those_that_had_no_turn_are_next(self):
         self.patch(appending, "BATCH_ITEMS", 3)
@@ -159,7 +192,7 @@ class AppenderTests(SynchronousTestCase):
         def raising(result):
             raise ZeroDivisionError
 
-        self.appender.put(Append(P, 1, "a", b"x" * 16, b"", 0), raising)
+        self.appender.put((Append(P, 1, "a", b"x" * 16, b"", 0),), raising)
         self.put("b")
         self.turn()
         self.held.go()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import succeed
+
 from cim.errors import StoreUnavailable
-from cim.model import GUEST
+from cim.interfaces import RUNS
+from cim.model import GUEST, Member, Role
 from cim.route.messages import delivery
 from cim.route.messages.delivery import BY_USER, Push
+from cim.wire import native
+from cim.wire.cim_pb2 import Packet
 from tests.route.route_case import RouteCase
 
 PUSH = Push(b"packet", repeated=True, batch=3)
@@ -122,6 +127,42 @@ class GroupTests(RouteCase):
         self.assertIsNone(self.delivery.small_group(group))
         self.push(group)
         self.assertEqual((len(self.there.take("deliver")), self.hold.calls), (1, []))
+
+    def run_at(self, group, *places):
+        """Push messages that were stored together at these places; one server is of this release."""
+        self.there.version = RUNS
+        packet, *more = [native.deliver_packet(b"", f"g:{group}", f"1-{place}", f"1-{place - 1}") for place in places]
+        self.delivery.to_group(Push(packet, reads=f"1-{places[0]}", more=more), group, 1)
+        self.hold.go()
+
+    def test_a_run_that_a_member_may_not_read_is_nothing_that_it_misses(self):
+        self.here.version = RUNS
+        group = self.group(self.alice, self.bob)
+        members = [Member(group, self.alice.id, Role.OWNER, ""), Member(group, self.bob.id, Role.MEMBER, "1-5")]
+        self.patch(self.store.groups, "members", lambda group, **options: succeed(members))
+        self.run_at(group, 4, 5)
+        (whole,), (skipped,) = self.here.take("deliver"), self.there.take("deliver")
+        self.assertEqual(
+            [Packet.FromString(packet).deliver.position for packet in (whole.packet, *whole.more)], ["1-4", "1-5"]
+        )
+        self.assertEqual(
+            [Packet.FromString(packet).synced.upto for packet in (skipped.packet, *skipped.more)], ["1-4", "1-5"]
+        )
+        self.delivery.to_group(Push(whole.packet, reads="1-6", more=[b"more"]), group, 1)
+        for link in (self.here, self.there):
+            (deliver,) = link.take("deliver")
+            self.assertEqual([*deliver.more], [b"more"])
+
+    def test_a_run_goes_one_by_one_to_servers_of_earlier_releases(self):
+        small = self.group(self.alice, self.bob)
+        large = self.group(self.alice, *(self.account(f"m{n}") for n in range(BY_USER)))
+        for group in (small, large):
+            self.run_at(group, 1, 2, 3)
+            first, second, third = self.here.take("deliver")
+            (whole,) = self.there.take("deliver")
+            self.assertEqual([first.packet, second.packet, third.packet], [whole.packet, *whole.more])
+            self.assertEqual([*first.more, *second.more, *third.more], [])
+            self.assertEqual({one.reads for one in (first, second, third)}, {whole.reads})
 
     def test_messages_that_arrive_during_a_look_up_keep_their_order(self):
         group = self.group(self.alice)

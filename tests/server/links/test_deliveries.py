@@ -1,12 +1,51 @@
-"""Pushes from routes to a server's sessions: what is timed of them."""
+"""Pushes from routes to a server's sessions: those of several packets, and what is timed of them."""
 
 from __future__ import annotations
 
 from cim.server.links.deliveries import TIMED
 from cim.wire.cim_pb2 import Packet
-from cim.wire.link_pb2 import Deliver
+from cim.wire.link_pb2 import Deliver, GroupChange
 from cim.wire.native import PONG
 from tests.server.native_case import ServerCase, deliver
+
+
+class RunTests(ServerCase):
+    """Packets that one Deliver has."""
+
+    def setUp(self):
+        super().setUp()
+        self.route = self.link()
+        self.alice, self.bob = self.log_in(7, "alice"), self.log_in(8, "bob")
+        self.packets = [deliver(str(n), "g:5", f"1-{n + 1}", f"1-{n}").packet for n in range(3)]
+
+    def push(self, **to):
+        self.route.say(deliver=Deliver(packet=self.packets[0], more=self.packets[1:], **to))
+
+    def test_all_are_written_in_order_and_counted(self):
+        before = self.server.metrics.messages_out
+        self.push(users=[7, 8])
+        for client in (self.alice, self.bob):
+            self.assertEqual(client.texts(), ["0", "1", "2"])
+        self.assertEqual(self.server.metrics.messages_out, before + 6)
+
+    def test_the_session_that_sent_them_gets_none(self):
+        (session,) = self.server.sessions.of(7)
+        self.push(users=[7, 8], except_session=session.id)
+        self.assertEqual((self.alice.texts(), self.bob.texts()), ([], ["0", "1", "2"]))
+
+    def test_who_may_not_read_them_misses_nothing(self):
+        for user, floor in ((7, ""), (8, "1-3")):
+            self.route.say(group_change=GroupChange(version=user, group=5, user=user, added=True, floor=floor))
+        self.push(group=5, reads="1-1")
+        self.assertEqual(self.alice.texts(), ["0", "1", "2"])
+        self.assertEqual([one.upto for one in self.bob.take("synced")], ["1-1", "1-2", "1-3"])
+
+    def test_a_client_that_is_slow_is_behind_once_and_gets_none(self):
+        self.bob.connection.pauseProducing()
+        self.push(users=[7, 8])
+        self.assertEqual((self.alice.texts(), self.bob.texts()), (["0", "1", "2"], []))
+        (session,) = self.server.sessions.of(8)
+        self.assertGreater(session.behind_since, 0)
 
 
 class TimedTests(ServerCase):

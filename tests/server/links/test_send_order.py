@@ -9,6 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.daemon.metrics import Metrics
+from cim.interfaces import RUNS
 from cim.link.packing import Packing
 from cim.model import LinkPeer
 from cim.server.links.submissions import TIMEOUT, Submissions
@@ -85,13 +86,18 @@ class Route(Packing):
     def __init__(self, name, storm):
         self.peer = LinkPeer(name, "run")
         self.queued = 0
+        self.version = storm.draw(st.sampled_from((RUNS - 1, RUNS)))
         self.storm = storm
         self.waiting = []
         self.carried_out = []
 
     def send_packed(self, item, droppable):
         request = Item.FromString(item).request
-        self.waiting.append((request.call, Packet.FromString(request.packet).send.client_id, request.after))
+        after = request.after
+        for call, body in enumerate((request.packet, *request.more), request.call):
+            name = Packet.FromString(body).send.client_id
+            self.waiting.append((call, name, after))
+            after = name
         return True
 
     def carry_out(self):
@@ -117,17 +123,31 @@ class Route(Packing):
         self.carried_out.append((call, name, code))
 
     def answer(self, at=0):
-        """Answer something that was carried out."""
+        """Answer something that was carried out, and what was stored behind it."""
         if not self.carried_out:
             return
-        call, name, code = self.carried_out.pop(at % len(self.carried_out))
+        at %= len(self.carried_out)
+        call, name, code = self.carried_out.pop(at)
+        stored = [name]
+        while not code and self.version >= RUNS and self.carried_out[at:]:
+            further, name, code = self.carried_out[at]
+            if further != call + len(stored) or code:
+                code = ""
+                break
+            stored.append(name)
+            del self.carried_out[at]
+        if len(stored) > 1:
+            accepted = [packed.accepted(name, CONVERSATION, "1-1", 5, "") for name in stored]
+            self.storm.submissions.replied(self, Item.FromString(packed.replies(call, accepted)).reply)
+            return
+        (name,) = stored
         if not code:
             packets = [packed.accepted(name, CONVERSATION, "1-1", 5, "")]
         elif code == OUT_OF_ORDER:
             packets = []
         else:
             packets = [packet(failure=Failure(code=code, client_id=name))]
-        self.storm.submissions.answered(self, Reply(call=call, code=code, packets=packets))
+        self.storm.submissions.replied(self, Reply(call=call, code=code, packets=packets))
 
 
 class Storm:
@@ -155,8 +175,10 @@ class Storm:
     def say(self):
         session = self.session
         if session.to_send and not (session.patient and session.failed):
-            name = session.say()
-            self.submissions.send(session, packet(send=Send(user=9, client_id=name)), CONVERSATION, name)
+            names = [session.say() for _ in range(min(len(session.to_send), self.draw(st.integers(1, 4))))]
+            session.asked(len(names))
+            said = [(name, packet(send=Send(user=9, client_id=name))) for name in names]
+            self.submissions.send(session, CONVERSATION, said)
 
     def all_routes(self):
         # A lost route carries out what arrived, but its answers go nowhere.
