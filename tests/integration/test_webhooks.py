@@ -14,6 +14,7 @@ from twisted.web.server import NOT_DONE_YET, Site
 from cim.client.client import Client
 from cim.client.values import Password
 from cim.standard_webhooks import signed
+from cim.wire import conversations
 from tests.client.client_case import Listener
 from tests.harness.certificates import put
 from tests.harness.daemons import UNLIMITED, environment
@@ -203,7 +204,8 @@ class WebhooksTests(ClusterCase):
         await self.routes[0].kill()
         good.holding = False
         # As if half a minute had passed, after which another route may go on.
-        await self.redis.command("ZADD", "cim:fd:{good}", "0", f"p:{alice.me}:{bob.me}")
+        conversation = conversations.private(alice.me.id, bob.me.id)
+        self.assertEqual(await self.redis.command("ZADD", "cim:fd:{good}", "CH", "0", conversation), b":1\r\n")
         self.routes[0] = self.route(*options)
         await self.started(self.routes[0])
         await self.until(lambda: len(good.taken), lambda count: count == 60, "60 events")
