@@ -32,6 +32,9 @@ PAGE_BYTES = 512 * 1024
 EVERYONE_KEPT = 200
 #: How far the activity in the indexes may lag behind, in ms: not every message updates them.
 LATE_MS = 1000
+#: From so long before is looked for what may have come since a time, in ms: steady time, too, goes back by up to two
+#: minutes when a process dies whose clock, or whose store's, is behind (docs/architecture.md, Clocks).
+BEFORE_MS = LATE_MS + 150_000
 #: A client_id is remembered this long, and for this many messages of its conversation, whichever is less.
 ONCE_SECONDS = 86400
 ONCE_MESSAGES = 10_000

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, fail, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.error import ConnectError
 from twisted.internet.protocol import Protocol
 
 from cim.client.client import Client
@@ -69,6 +70,25 @@ class RedisClockTests(ClockContract, RedisCase):
         self.assertEqual(self.texts(await self.read()), [])
 
 
+class Door:
+    """What a client connects by; it can be shut.
+
+    :ivar is_shut: whether nothing gets through
+    """
+
+    def __init__(self, reactor):
+        self._reactor = reactor
+        self.is_shut = False
+
+    def __call__(self, host, port):
+        return _Shut() if self.is_shut else TCP4ClientEndpoint(self._reactor, host, port)
+
+
+class _Shut:
+    def connect(self, factory):
+        return fail(ConnectError(string="the door is shut"))
+
+
 class Silent(Protocol):
     """Connects and says nothing."""
 
@@ -84,9 +104,9 @@ class ClockCase(ClusterCase):
         """Return the clock of a machine."""
         return FakeClock(os.path.join(self.folder("clocks"), name), **options)
 
-    def client(self, daemon, name):
+    def client(self, daemon, name, **options):
         """Return a running client that remembers what it heard."""
-        client = Client(self.reactor, daemon.url, Password(name, f"password of {name}", create=True))
+        client = Client(self.reactor, daemon.url, Password(name, f"password of {name}", create=True), **options)
         client.heard = Listener()
         client.add_listener(client.heard)
         client.startService()
@@ -103,6 +123,9 @@ class ClockCase(ClusterCase):
             f"{mark} is heard",
         )
         return texts
+
+    async def last_heard(self, client, text):
+        await self.until(lambda: client.heard.messages[-1].text, lambda last: last == text, f"{text} is heard")
 
     async def kept(self, client, partner):
         """What the history of a conversation has, in the order of saying."""
@@ -137,7 +160,8 @@ class SuiteClockTests(ClockCase):
         """Start a suite on a machine whose clock can be set; return it, two who talk there, and what they said."""
         suite = await self.suite(**options)
         await self.started(suite)
-        alice, bob = self.client(suite, "alice"), self.client(suite, "bob")
+        self.door = Door(self.reactor)
+        alice, bob = self.client(suite, "alice"), self.client(suite, "bob", endpoint=self.door)
         await gatherResults([alice.when_ready(), bob.when_ready()])
         return suite, alice, bob, await self.talk(alice, bob, "at first")
 
@@ -158,12 +182,17 @@ class SuiteClockTests(ClockCase):
         self.assertEqual((await suite.health())[0], 200)
 
     async def test_a_wrong_clock_at_start(self):
-        """Also one that has its monotonic clock with it."""
+        """Also one that has its monotonic clock with it, and what is said before somebody is back."""
         suite, alice, bob, said = await self.begin(monotonic=True)
         for seconds in (40 * DAY, -40 * DAY):
             await suite.kill()
+            self.door.is_shut = True
             self.clock.set(seconds)
             await suite.start()
+            await alice.send(bob.me, f"early {seconds}")
+            said.append(f"early {seconds}")
+            self.door.is_shut = False
+            await self.last_heard(bob, said[-1])
             said += await self.talk(alice, bob, f"at {seconds}")
             self.assertEqual(await self.kept(bob, alice), said)
         self.assertIn("behind", await self.fact(suite, "store_clock"))

@@ -26,6 +26,7 @@ from cim.errors import CIMError, Conflict, NoRoom, StoreUnavailable, UserOffline
 from cim.model import Account, Append, Mark
 from cim.store.choose import store_from
 from cim.store.space import Usage
+from cim.store.sqlite.clock import WRITE_SECONDS
 from cim.store.sqlite.tables import STORE
 from cim.store.sqlite.threads import SqliteThreads
 from tests.store.blocks_contract import BlocksContract
@@ -117,6 +118,21 @@ class SqliteClockTests(ClockContract, SqliteCase):
             said += more
             self.assertEqual(await self.all_said(), said)
         self.assertNotIn("store_clock", self.store.facts())
+
+    async def test_what_is_new_is_found_after_a_death_and_a_clock_that_is_set_back(self):
+        """Steady time goes on from where it was written last."""
+        (position,) = await self.say("before")
+        await self.received(position, BOB)
+        self.clock.advance(WRITE_SECONDS - 5)
+        since = (await self.conversations.heads(BOB, "phone")).as_of
+        self.store._looking.stopService = lambda: succeed(None)
+        await self.restart(-40 * DAY)
+        self.assertLess(self.store.clock.now(), since)
+        (position,) = await self.say("after")
+        self.clock.advance(WRITE_SECONDS)
+        self.assertLess(since, self.store.clock.now())
+        news = await self.conversations.heads(BOB, "phone", since=since)
+        self.assertEqual([head.latest for head in news.heads], [position])
 
     async def test_what_is_old_goes_after_a_long_rest_but_not_at_once(self):
         await self.say(*["old"] * MANY)

@@ -39,8 +39,8 @@ from cim.interfaces import IConversations
 from cim.model import Append, Appended, Charge, ConversationHead, Entry, Fate, HeadsPage, Mark, Page, Retention
 from cim.store.bounds import blocks
 from cim.store.pages import (
+    BEFORE_MS,
     EVERYONE_KEPT,
-    LATE_MS,
     MAX_LOOKED,
     PAGE_BYTES,
     Found,
@@ -248,7 +248,7 @@ class RedisConversations:
         active, name = parse_cursor(after) if after else ("", "")
         await self._connection.ready()
         now = self._clock.now()
-        oldest = max(since - LATE_MS, self._oldest())
+        oldest = max(since - BEFORE_MS, self._oldest())
         keys = (Key.ACTIVITY.of(user), Key.GROUPS_OF.of(user), marks_key(user, device), Key.INVITED.of(user))
         args = (user, device, max(1, min(limit, MAX_LOOKED)), oldest, active, name, self._retention.device_ms)
         more, strange, lines, invitations = await self._connection.run(HEADS, keys, args)

@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from cim.interfaces import IInvitations
 from cim.model import Invitation, Role
-from cim.store.pages import LATE_MS
+from cim.store.pages import BEFORE_MS
 from cim.store.redis.changing import Changing, Decision, Facts, Words
 from cim.store.redis.keys import Key
 from cim.store.redis.restrictions import BANNED
@@ -48,10 +48,10 @@ def _held(user: int, fields: Sequence[bytes], now: int) -> tuple[list[Invitation
 def waiting(user: int, fields: Sequence[bytes], now: int, since: int = 0) -> list[Invitation]:
     """Return the invitations that wait for a user, the oldest first, given the fields of its hash.
 
-    :param since: only those that were made since then, or up to LATE_MS before it, ms since 1970
+    :param since: only those that were made since then, or up to BEFORE_MS before it, ms since 1970
     """
     held, _ = _held(user, fields, now)
-    return [one for one in held if not one.declined and one.at >= since - LATE_MS]
+    return [one for one in held if not one.declined and one.at >= since - BEFORE_MS]
 
 
 @implementer(IInvitations)

@@ -17,7 +17,8 @@ from cim.supervision import Loop
 if TYPE_CHECKING:
     from cim.store.sqlite.threads import Sqlite
 
-#: How often steady time is written, in seconds: so much of it is lost at most if the process dies.
+#: How often steady time is written, in seconds. So much of it is lost at most if the process dies, for which
+#: cim.store.pages.BEFORE_MS allows.
 WRITE_SECONDS = 120.0
 
 

@@ -15,7 +15,7 @@ from cim.errors import CIMError, InvalidField
 from cim.interfaces import IConversations
 from cim.model import GUEST, Append, Appended, ConversationHead, Entry, HeadsPage, Mark, Page, Retention
 from cim.store.pages import (
-    LATE_MS,
+    BEFORE_MS,
     MAX_LOOKED,
     MAX_UNREAD,
     PAGE_BYTES,
@@ -202,7 +202,7 @@ class SqliteConversations:
     ) -> Deferred[HeadsPage]:
         """See IConversations."""
         now = self._clock.now()
-        oldest = max(since - LATE_MS, now - self._retention.ms)
+        oldest = max(since - BEFORE_MS, now - self._retention.ms)
         void = now - self._retention.device_ms
 
         def work(connection: sqlite3.Connection) -> tuple[HeadsPage, bool]:

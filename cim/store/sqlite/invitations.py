@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from cim.interfaces import IInvitations
 from cim.model import Invitation, Role
-from cim.store.pages import LATE_MS
+from cim.store.pages import BEFORE_MS
 from cim.store.rules.invitations import InvitingFacts, gives_way, invite
 from cim.store.sqlite.blocks import blocks
 from cim.store.sqlite.restrictions import banned
@@ -30,9 +30,9 @@ def held(connection: sqlite3.Connection, user: int, now: int) -> list[Invitation
 def waiting(connection: sqlite3.Connection, user: int, now: int, since: int = 0) -> list[Invitation]:
     """Return the invitations that wait for a user, the oldest first.
 
-    :param since: only those that were made since then, or up to LATE_MS before it, ms since 1970
+    :param since: only those that were made since then, or up to BEFORE_MS before it, ms since 1970
     """
-    return [one for one in held(connection, user, now) if not one.declined and one.at >= since - LATE_MS]
+    return [one for one in held(connection, user, now) if not one.declined and one.at >= since - BEFORE_MS]
 
 
 def forget(connection: sqlite3.Connection, group: int, user: int) -> None:

@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred
 from cim.errors import CIMError, Forbidden, NotFound, StoreUnavailable
 from cim.model import Append, Appended, Charge, ConversationHead, Fate, HeadsPage, Mark, Retention
 from cim.store.bounds import blocks
-from cim.store.pages import LATE_MS, MAX_LOOKED, parse_cursor
+from cim.store.pages import BEFORE_MS, MAX_LOOKED, parse_cursor
 from cim.store.redis.buckets import bucket_of
 from cim.store.redis.cluster.connection import gathered
 from cim.store.redis.cluster.quotas import NONE, PAY, TOO_MUCH, Quotas, buckets_of
@@ -224,12 +224,12 @@ class ClusterConversations(RedisConversations):
         active, name = parse_cursor(after) if after else ("", "")
         await self._connection.ready()
         now = self._clock.now()
-        oldest = max(since - LATE_MS, self._oldest())
+        oldest = max(since - BEFORE_MS, self._oldest())
         most = max(1, min(limit, MAX_LOOKED))
         keys = (Key.ACTIVITY.of(user), Key.GROUPS_OF.of(user), marks_key(user, device), Key.INVITED.of(user))
         args = (user, device, most, oldest, active, name, self._retention.device_ms)
         # Without `since` all are asked, so that they remember the device for longer.
-        buckets = await buckets_of(self._connection, user, since - LATE_MS - INDEX_MS if since else 0)
+        buckets = await buckets_of(self._connection, user, since - BEFORE_MS - INDEX_MS if since else 0)
         asked = [self._connection.evaluate_in("heads", bucket, HEADS, keys, args) for bucket in buckets]
         invitations: list[Any] = []
         if not after:
