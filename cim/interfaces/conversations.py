@@ -30,6 +30,9 @@ class IConversations(Interface):
     """The message logs. Every method fails with StoreUnavailable when the store is unavailable."""
 
     skipped: int = Attribute("How many stored messages and names were skipped because they could not be decoded.")
+    appends_at_once: int = Attribute(
+        "How many calls of `append` under way serve best; what comes meanwhile goes in one."
+    )
     followed: bool = Attribute("Whether each append notes, in the same step, that its conversation has changed.")
 
     def append(items: Sequence[Append]) -> Deferred[list[Appended | CIMError]]:

@@ -1,9 +1,9 @@
-"""Appends messages to the store in batches: everything that waits goes in one call, with at most two calls at a time.
+"""Appends messages to the store in batches: everything that waits goes in one call, with few calls at a time.
 
-A message waits for no timer: an idle appender calls the store in the next reactor turn. While two calls are under way,
-messages gather, so the busier it is, the larger the batches and the cheaper each message. Senders take turns: a call
-has few messages of each, and half of it is first for those of whom nothing has waited longer, so that nobody waits for
-what somebody else has said before. Nothing here ensures the order:
+A message waits for no timer: an idle appender calls the store in the next reactor turn. While as many calls, or as many
+messages, are under way as serve the store best, others gather, so the busier it is, the larger the batches and the
+cheaper each message. Senders take turns: a call has few messages of each, and half of it is first for those of whom
+nothing has waited longer, so that nobody waits for what somebody else has said before. Nothing here ensures the order:
 the store does, by what each message names as `after`.
 """
 
@@ -23,8 +23,6 @@ from cim.errors import CIMError, RateLimited, StoreUnavailable
 from cim.interfaces import IConversations
 from cim.model import Append, Appended
 
-#: Calls under way at once; the store runs them in order, so conversations keep their order.
-CALLS = 2
 #: The most messages, and bytes of bodies, in one call.
 BATCH_ITEMS = 500
 BATCH_BYTES = 1 << 20
@@ -32,6 +30,8 @@ BATCH_BYTES = 1 << 20
 BATCH_OF_ONE, LEAST_OF_ONE = 32, 16
 #: How many in one call are first of senders of whom nothing was left when an earlier call was made.
 BATCH_OF_FRESH = BATCH_ITEMS // 2
+#: How many messages are under way when no further call is made, as those who come later would wait behind them.
+UNDER_WAY = 2 * BATCH_ITEMS
 #: The most messages that may wait.
 QUEUE = 20_000
 
@@ -55,6 +55,7 @@ class Appender:
 
     def __init__(self, conversations: IConversations, clock: IReactorTime, tracer: Tracer | None = None) -> None:
         self._conversations = conversations
+        self._most = conversations.appends_at_once
         self._clock = clock
         self._tracer = tracer
         # What waits, by its sender; the sender whose turn is next is the first. Those who had a turn and have more.
@@ -63,6 +64,7 @@ class Appender:
         self._fresh: OrderedDict[int, deque[tuple[Append, Done]]] = OrderedDict()
         self._count = 0
         self._calls = 0
+        self._under_way = 0
         self._scheduled = False
         self._calling = False
         self._idle: list[Deferred[None]] = []
@@ -84,7 +86,7 @@ class Appender:
         for item in items:
             waiting.append((item, done))
         self._count += len(items)
-        if not self._scheduled and self._calls < CALLS:
+        if not self._scheduled and self._may_call():
             self._scheduled = True
             self._clock.callLater(0, self._turn)
 
@@ -100,12 +102,15 @@ class Appender:
             raise result
         return result
 
+    def _may_call(self) -> bool:
+        return self._calls < self._most and self._under_way < UNDER_WAY
+
     def _turn(self) -> None:
         self._scheduled = False
         if self._calling:
             return  # the loop below continues
         self._calling = True
-        while self._count and self._calls < CALLS:
+        while self._count and self._may_call():
             items: list[Append] = []
             waiting: list[Done] = []
             more: list[tuple[int, deque[tuple[Append, Done]]]] = []
@@ -126,6 +131,7 @@ class Appender:
             self._waiting.update(more)
             self._count -= len(items)
             self._calls += 1
+            self._under_way += len(items)
             span = self._span(items) if self._tracer is not None else None
             appending = maybeDeferred(self._conversations.append, items)
             if span is not None:
@@ -148,6 +154,7 @@ class Appender:
         if len(results) != len(waiting):
             raise ValueError("the store returned a different number of results than messages")
         self._calls -= 1
+        self._under_way -= len(waiting)
         at = 0
         while at < len(waiting):
             done, first = waiting[at], at

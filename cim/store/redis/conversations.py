@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from cim.store.redis.calls import RedisCalls
 
 APPEND = script("append", "positions", "history", "once")
+#: How many calls of `append` are under way at once; Redis runs them in order, so conversations keep their order.
+CALLS = 2
 READ = script("read", "positions")
 ENTRY = script("entry", "positions")
 STANDING = script("standing", "positions")
@@ -76,6 +78,8 @@ class RedisConversations:
     :param no_space: says whether nothing more is to be stored but recalls
     :param random: returns a number from 0 to 1
     """
+
+    appends_at_once = CALLS
 
     def __init__(
         self,

@@ -27,6 +27,7 @@ from cim.store.pages import (
 )
 from cim.store.sqlite.appending import TRIM_EVERY, Appending, floor_of
 from cim.store.sqlite.blocks import blocks
+from cim.store.sqlite.gathering import CALLS, Appends, Gathering
 from cim.store.sqlite.holdings import shrunk
 from cim.store.sqlite.invitations import waiting
 from cim.store.sqlite.tables import RECALLED
@@ -71,6 +72,8 @@ class SqliteConversations:
     :param random: returns a number from 0 to 1
     """
 
+    appends_at_once = CALLS
+
     def __init__(
         self,
         sqlite: Sqlite,
@@ -85,6 +88,7 @@ class SqliteConversations:
         self._clock = clock
         self._retention = retention
         self._appending = Appending(clock.shown(), retention, random)
+        self._gathering = Gathering(sqlite, self._append)
         self._calls = 0
         self.skipped = 0
 
@@ -110,11 +114,12 @@ class SqliteConversations:
 
     def append(self, items: Sequence[Append]) -> Deferred[list[Appended | CIMError]]:
         """See IConversations."""
-        now = self._clock.now()
-        append = partial(
-            self._appending.append, items=items, now=now, lift=self._clock.lift(), no_space=self._no_space()
+        return self._gathering.append(items)
+
+    def _append(self) -> Appends:
+        return partial(
+            self._appending.append, now=self._clock.now(), lift=self._clock.lift(), no_space=self._no_space()
         )
-        return self._sqlite.write("append", append)
 
     def read(
         self, conversation: str, *, after: str = "", before: str = "", limit: int, floor: str = ""

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from cim.errors import StoreUnavailable
 from cim.model import Append, Appended
 from cim.route.messages import appending
-from cim.route.messages.appending import BATCH_BYTES, BATCH_ITEMS, BATCH_OF_ONE, CALLS, Appender
+from cim.route.messages.appending import BATCH_BYTES, BATCH_ITEMS, BATCH_OF_ONE, Appender
 from tests.harness.store import MemoryStore
 from tests.route.route_case import Held
 
@@ -23,6 +23,7 @@ class AppenderTests(SynchronousTestCase):
         self.clock.advance(1_700_000_000)
         self.store = MemoryStore(self.clock)
         self.held = Held(self.store.conversations, "append")
+        self.patch(self.store.conversations, "appends_at_once", 2)
         self.appender = Appender(self.held, self.clock)
         self.fates = []
 
@@ -53,7 +54,7 @@ class AppenderTests(SynchronousTestCase):
         self.held.go()
         self.assertEqual(self.told(), [("a", "1"), ("b", "2"), ("c", "3")])
 
-    def test_at_most_two_calls_are_under_way_while_the_rest_gathers(self):
+    def test_no_more_calls_are_under_way_than_serve_the_store_while_the_rest_gathers(self):
         for name in "abcd":
             self.put(name)
             self.turn()
@@ -64,6 +65,24 @@ class AppenderTests(SynchronousTestCase):
         self.held.go()
         self.held.go()
         self.assertEqual(self.told(), [("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")])
+
+    def test_no_further_call_is_made_while_many_messages_are_under_way(self):
+        self.patch(self.store.conversations, "appends_at_once", 9)
+        self.patch(appending, "UNDER_WAY", 3)
+        self.appender = Appender(self.held, self.clock)
+        for name in ("a", "b"):
+            self.put(name)
+            self.turn()
+        self.put("c")
+        self.put("d")
+        self.turn()
+        self.put("e")
+        self.turn()
+        self.assertEqual(self.batches(), [["a"], ["b"], ["c", "d"]])
+        self.held.go()
+        self.assertEqual(self.batches(), [["b"], ["c", "d"]])
+        self.held.go()
+        self.assertEqual(self.batches(), [["c", "d"], ["e"]])
 
     def test_messages_and_bytes_of_a_call_are_bounded(self):
         for number in range(BATCH_ITEMS + 1):
@@ -201,10 +220,10 @@ class AppenderTests(SynchronousTestCase):
 
     def test_a_store_that_answers_at_once(self):
         self.appender = Appender(self.store.conversations, self.clock)
-        for number in range(BATCH_ITEMS * (CALLS + 2)):
+        for number in range(BATCH_ITEMS * 4):
             self.put(str(number))
         self.turn()
-        self.assertEqual(len(self.fates), BATCH_ITEMS * (CALLS + 2))
+        self.assertEqual(len(self.fates), BATCH_ITEMS * 4)
         self.successResultOf(self.appender.settled())
 
     def test_settled(self):
