@@ -42,8 +42,9 @@ class SqliteWorker:
     :param connect: makes the connection; called in the thread
     :param unavailable: returns the error to fail work with for an error of SQLite's
     :param name: the thread's name
-    :param begin: the statement that begins a transaction; "BEGIN" if the work only reads
+    :param begin: the statement that begins a transaction; "BEGIN" if the work only reads, "" for no transaction
     :param check: called in each transaction before its work, which fails with the error of SQLite's that this raises
+    :param between: called in the thread after each transaction, whose results are on their way then
     :param heard: called after each transaction with what is wrong with the file; "" when nothing is
     :ivar stopped: whether it refuses further work
     """
@@ -57,6 +58,7 @@ class SqliteWorker:
         name: str,
         begin: str = "BEGIN IMMEDIATE",
         check: Work[object] = lambda connection: None,
+        between: Work[None] = lambda connection: None,
         heard: Callable[[str], None] = lambda complaint: None,
     ) -> None:
         self._reactor = reactor
@@ -64,6 +66,7 @@ class SqliteWorker:
         self._unavailable = unavailable
         self._begin = begin
         self._check = check
+        self._between = between
         self._heard = heard
         self._queue: queue.SimpleQueue[_QueuedWork | None] = queue.SimpleQueue()
         self._waiting = 0
@@ -143,6 +146,8 @@ class SqliteWorker:
             if asked:
                 results, error = self._transaction(connection, asked)
                 self._reactor.callFromThread(self._deliver, asked, results, error)
+                with contextlib.suppress(sqlite3.Error):  # what is wrong with the file, the next transaction says
+                    self._between(connection)
         connection.close()
         self._reactor.callFromThread(self._finish)
 

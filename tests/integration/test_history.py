@@ -50,7 +50,9 @@ reactor.run()
 
 
 class Writer(ProcessProtocol):
-    """Says when it has written a number of times, and when it is gone."""
+    """A program that says what it has written: when that was a number of times, and when it is gone."""
+
+    program = WRITER
 
     def __init__(self, lines):
         self.lines = lines
@@ -63,7 +65,7 @@ class Writer(ProcessProtocol):
         reactor.spawnProcess(
             self,
             sys.executable,
-            [sys.executable, "-c", WRITER, os.path.abspath(path)],
+            [sys.executable, "-c", self.program, os.path.abspath(path)],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
 

@@ -442,7 +442,7 @@ class SqliteFileTests(TestCase):
     async def test_stopping_finishes_what_was_asked_and_ends_the_threads(self):
         threads = threading.active_count()
         store = self.start()
-        self.assertEqual(threading.active_count(), threads + 2)
+        self.assertEqual(threading.active_count(), threads + 3)
         asked = gatherResults([store.accounts.register(f"user-{number}") for number in range(50)])
         await store.stopService()
         self.assertEqual(len(self.successResultOf(asked)), 50)

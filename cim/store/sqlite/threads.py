@@ -1,4 +1,4 @@
-"""A SQLite file served by two threads, a writer and a reader."""
+"""A SQLite file served by a writer's and a reader's thread, and one that copies its log (checkpoints.py)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from twisted.internet.defer import Deferred, fail, gatherResults
+from twisted.internet.defer import Deferred, fail, gatherResults, succeed
 from twisted.logger import Logger
 
 from cim.daemon.schema import Schema
 from cim.daemon.sqlite import SqliteWorker, Work
 from cim.errors import StoreUnavailable
+from cim.store.sqlite.checkpoints import Checkpoints, set_up
 from cim.store.sqlite.open_file import OpenFile
 from cim.supervision import Loop
 
@@ -57,6 +58,7 @@ class SqliteThreads:
         self._ended = ended
         self._prepare = prepare
         self._workers: tuple[SqliteWorker, SqliteWorker] | None = None
+        self._checkpoints: Checkpoints | None = None
         self._complaints = ["", ""]
         self._loop = Loop(f"looking at the file {path}", self._look, reactor, every=LOOK_SECONDS)
         self._lock: int | None = None
@@ -76,6 +78,7 @@ class SqliteThreads:
             self._prepare(writing)
             writing.execute("COMMIT")
             reading = self._connect()
+            checkpoints = self._checkpoints = Checkpoints(self._reactor, self.path, self._connect())
         except BlockingIOError:
             self._unlock()
             raise StoreUnavailable(
@@ -91,8 +94,9 @@ class SqliteThreads:
                 raise sqlite3.OperationalError(complaint)
             self._schema.check(connection)
 
-        writer = self._worker(0, writing, name="cim-store-writer", check=check)
+        writer = self._worker(0, writing, name="cim-store-writer", check=check, between=checkpoints.wrote)
         self._workers = writer, self._worker(1, reading, name="cim-store-reader", begin="BEGIN")
+        checkpoints.start()
         self._loop.start(LOOK_SECONDS)
 
     def _worker(self, number: int, connection: sqlite3.Connection, **options: Any) -> SqliteWorker:
@@ -116,14 +120,19 @@ class SqliteThreads:
             connection.execute("PRAGMA foreign_keys=ON")
             self._schema.upgrade(connection)
             connection.execute("PRAGMA journal_mode=WAL")
-            # Fewer and larger checkpoints: pages that are written repeatedly are copied once.
-            connection.execute("PRAGMA wal_autocheckpoint=4000")
+            set_up(connection)
             # What a savepoint could give back would go through a file otherwise.
             connection.execute("PRAGMA temp_store=MEMORY")
         except sqlite3.Error:
             connection.close()
             raise
         return connection
+
+    def _close(self) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.close()
+            self._checkpoints = None
+        self._unlock()
 
     def _unlock(self) -> None:
         if self._lock is not None:
@@ -146,8 +155,10 @@ class SqliteThreads:
     def stop(self) -> Deferred[None]:
         """Finish pending calls, stop the threads and close the file."""
         self._loop.stop()
-        workers = self._workers or ()
-        return gatherResults([worker.stop() for worker in workers]).addCallback(lambda _: self._unlock())
+        if self._workers is None or self._checkpoints is None:
+            return succeed(None)
+        threads = (*self._workers, self._checkpoints)
+        return gatherResults([thread.stop() for thread in threads]).addCallback(lambda _: self._close())
 
     def write(self, name: str, work: Work[T]) -> Deferred[T]:
         """Run `work` in the writer's thread, counted under `name`; fires when its changes are on disk.
