@@ -10,6 +10,8 @@ messages ago as many entries of an index are looked at, and not as many messages
 from __future__ import annotations
 
 import sqlite3
+from array import array
+from random import Random
 from zlib import crc32
 
 from attrs import define, field, frozen
@@ -18,9 +20,10 @@ from cim.store.pages import ONCE_MESSAGES, ONCE_SECONDS
 from cim.wire.positions import Position
 
 #: How many client_ids a generation of the filter takes: the first one, and at most.
-LEAST, MOST = 1 << 17, 1 << 24
-#: Bytes of a generation for each, and how many bits of them one sets: one new client_id in 5,000 looks like another.
-BYTES, PROBES = 4, 4
+LEAST, MOST = 1 << 17, 1 << 23
+#: A generation has a word of 64 bits for each, in which one sets those of two of these patterns, up to six. So one new
+#: client_id in 10,000 looks like another.
+_PATTERNS = tuple(sum(1 << bit for bit in bits) for bits in map(Random(1).sample, [range(64)] * 1024, [3] * 1024))
 #: How many conversations a generation knows at most.
 KNOWN = 100_000
 #: By how much a store's clock can go back when its process dies, in ms, and more (cim/store/sqlite/clock.py).
@@ -32,29 +35,12 @@ class _Generation:
     size: int
     began: int
     left: int = field(init=False)
-    bits: bytearray = field(init=False, repr=False)
+    words: array[int] = field(init=False, repr=False)
     known: set[int] = field(init=False, factory=set)
 
     def __attrs_post_init__(self) -> None:
         self.left = self.size
-        self.bits = bytearray(self.size * BYTES)
-
-    def has(self, mixed: int) -> bool:
-        bits, last, step = self.bits, len(self.bits) * 8 - 1, mixed >> 32 | 1
-        for _ in range(PROBES):
-            at = mixed & last
-            if not bits[at >> 3] & 1 << (at & 7):
-                return False
-            mixed += step
-        return True
-
-    def add(self, mixed: int) -> None:
-        self.left -= 1
-        bits, last, step = self.bits, len(self.bits) * 8 - 1, mixed >> 32 | 1
-        for _ in range(PROBES):
-            at = mixed & last
-            bits[at >> 3] |= 1 << (at & 7)
-            mixed += step
+        self.words = array("Q", bytes(8 * self.size))
 
 
 class Filter:
@@ -74,13 +60,21 @@ class Filter:
     def may_have(self, id: int, sender: int, client_id: str) -> bool:
         """Return False if nothing is remembered by a client_id in a conversation that is known."""
         mixed = hash((id, sender, client_id))
-        return self._new.has(mixed) or self._old.has(mixed)
+        pattern = _PATTERNS[mixed >> 40 & 1023] | _PATTERNS[mixed >> 50 & 1023]
+        new, old = self._new, self._old
+        return (
+            new.words[mixed & new.size - 1] & pattern == pattern or old.words[mixed & old.size - 1] & pattern == pattern
+        )
 
     def add(self, id: int, sender: int, client_id: str, now: int) -> None:
         """Note a client_id that is being remembered."""
-        if not self._new.left:
+        new = self._new
+        if not new.left:
             self._turn(now)
-        self._new.add(hash((id, sender, client_id)))
+            new = self._new
+        new.left -= 1
+        mixed = hash((id, sender, client_id))
+        new.words[mixed & new.size - 1] |= _PATTERNS[mixed >> 40 & 1023] | _PATTERNS[mixed >> 50 & 1023]
 
     def _turn(self, now: int, least: int = 0) -> None:
         """Begin a generation, of at least so many."""
