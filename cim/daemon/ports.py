@@ -194,6 +194,17 @@ class _Reading(Server):
         self.protocol.dataReceived(data)
         return None
 
+    def write_now(self, data: bytes) -> None:
+        """Write without waiting for the end of the turn, unless something waits for that already."""
+        sent = 0
+        if self.connected and not (self.TLS or self._tempDataBuffer or self.dataBuffer):
+            try:
+                sent = self.socket.send(data)
+            except OSError:
+                pass  # it is tried again, and the reactor does what is to be done then
+        if sent < len(data):
+            self.write(data[sent:])
+
 
 def _with_reading(port: IListeningPort) -> IListeningPort:
     if isinstance(port, Port):

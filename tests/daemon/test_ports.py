@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.error import CannotListenError
+from twisted.internet.error import CannotListenError, ConnectionDone
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.tcp import Port
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -205,6 +206,34 @@ class ReadingTests(PortsCase):
         self.assertIs(self.transport.doRead(), CONNECTION_DONE)
         self.transport.socket.close()
         self.assertIs(self.transport.doRead(), CONNECTION_LOST)
+
+    def test_what_is_written_at_once(self):
+        self.transport.write_now(b"pong")
+        self.assertEqual(self.theirs.recv(100), b"pong")
+        self.assertEqual(self.reactor.getWriters(), [])
+
+    def test_what_waits_to_be_written_goes_first(self):
+        self.transport.write(b"first, ")
+        self.transport.write_now(b"then")
+        self.theirs.setblocking(False)
+        self.assertRaises(BlockingIOError, self.theirs.recv, 100)
+        self.transport.doWrite()
+        self.assertEqual(self.theirs.recv(100), b"first, then")
+
+    def test_what_the_kernel_does_not_take_at_once_waits(self):
+        many = b"x" * 5_000_000
+        self.transport.write_now(many)
+        self.transport.write_now(b"end")
+        read = b""
+        while len(read) < len(many) + 3:
+            read += self.theirs.recv(1 << 20)
+            self.transport.doWrite()
+        self.assertEqual(read, many + b"end")
+
+    def test_nothing_is_written_to_one_that_is_lost(self):
+        self.transport.connectionLost(Failure(ConnectionDone()))
+        self.transport.write_now(b"late")
+        self.assertEqual(self.theirs.recv(100), b"")
 
 
 class HealthTests(PortsCase):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
+from socket import socketpair
+from threading import Thread
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.base import ReactorBase
-from twisted.internet.main import CONNECTION_LOST
+from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.error import ConnectionDone
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.tcp import Connection
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.daemon.reactor import WritesOfTurn, daemon_reactor
+from cim.daemon.reactor import EpollLoop, WritesOfTurn, daemon_reactor
 
 
 class Reactor(ReactorBase):
@@ -234,6 +238,146 @@ class WritesOfTurnTests(SynchronousTestCase):
         self.assertEqual(self.reactor.polled, set())
 
 
+class Reader(FileDescriptor):
+    """Reads one end of a pair of sockets, and does as `then` says with what it reads."""
+
+    def __init__(self, reactor, then):
+        super().__init__(reactor)
+        self.socket, self.peer = socketpair()
+        self.then = then
+        self.connected = 1
+        self.ended = None
+        self.startReading()
+
+    def fileno(self):
+        """See IFileDescriptor."""
+        return self.socket.fileno()
+
+    def doRead(self):
+        """See IReadDescriptor."""
+        data = self.socket.recv(100)
+        return self.then(data) if data else CONNECTION_DONE
+
+    def connectionLost(self, reason):
+        """Note why."""
+        super().connectionLost(reason)
+        self.ended = reason.type
+        self.close()
+
+    def close(self):
+        """Close both ends."""
+        self.socket.close()
+        self.peer.close()
+
+
+class EpollLoopTests(SynchronousTestCase):
+    def setUp(self):
+        self.reactor = EPollReactor()
+        EpollLoop(self.reactor, WritesOfTurn(self.reactor))
+        self.addCleanup(self.close)
+        self.reactor.callLater(60, self.fail, "the reactor did not stop")
+        self.done = []
+
+    def close(self):
+        for reader in self.reactor.removeAll():
+            getattr(reader, "close", lambda: None)()
+        self.reactor._poller.close()
+
+    def reader(self, then=None):
+        reader = Reader(self.reactor, then or self.done.append)
+        self.addCleanup(reader.close)
+        return reader
+
+    def stop(self, data=b""):
+        self.done.append("stop")
+        self.reactor.stop()
+
+    def run_until_stopped(self):
+        self.reactor.run(installSignalHandlers=False)
+
+    def test_it_reads_until_it_is_stopped_and_then_shuts_down(self):
+        first, last = self.reader(), self.reader(self.stop)
+        self.reactor.addSystemEventTrigger("before", "shutdown", self.done.append, "shut down")
+        self.reactor.callWhenRunning(first.peer.send, b"one")
+        self.reactor.callLater(0.01, first.peer.send, b"two")
+        self.reactor.callLater(0.02, last.peer.send, b"end")
+        self.run_until_stopped()
+        self.assertEqual(self.done, [b"one", b"two", "stop", "shut down"])
+
+    def test_calls_are_made_when_they_are_due_and_not_before(self):
+        now, soon = self.reactor.seconds(), self.reactor.callLater(0.01, self.done.append, "soon")
+        self.reactor.callLater(0, self.done.append, "now")
+        cancelled = self.reactor.callLater(0.005, self.done.append, "cancelled")
+        self.reactor.callLater(0, cancelled.cancel)
+        self.reactor.callLater(0, soon.delay, 0.02)
+        self.reactor.callLater(0.02, self.done.append, "later")
+        self.reactor.callLater(0.04, self.stop)
+        self.run_until_stopped()
+        self.assertEqual(self.done, ["now", "later", "soon", "stop"])
+        self.assertGreaterEqual(self.reactor.seconds() - now, 0.04)
+
+    def test_a_call_from_another_thread_wakes_it(self):
+        self.reactor.callWhenRunning(Thread(target=self.reactor.callFromThread, args=(self.stop,)).start)
+        self.run_until_stopped()
+        self.assertEqual(self.done, ["stop"])
+
+    def test_what_reads_may_make_calls_and_writes_in_its_turn(self):
+        def read(data):
+            self.reactor.callLater(0, socket.write, b"put off")
+            socket.write(b"at once, ")
+            self.reactor.callLater(0.001, self.stop)
+
+        socket = Socket(self.reactor)
+        self.reactor.callWhenRunning(self.reader(read).peer.send, b"said")
+        self.run_until_stopped()
+        self.assertEqual(socket.taken, [b"at once, put off"])
+
+    def test_one_that_raises_is_logged_and_ended_and_the_others_go_on(self):
+        def fail(data):
+            raise RuntimeError("a bug")
+
+        failing, other = self.reader(fail), self.reader(self.stop)
+        self.reactor.callWhenRunning(failing.peer.send, b"said")
+        self.reactor.callLater(0.01, other.peer.send, b"end")
+        self.run_until_stopped()
+        self.assertEqual(failing.ended, RuntimeError)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual(self.done, ["stop"])
+
+    def test_a_call_that_raises_is_logged_and_the_loop_goes_on(self):
+        self.reactor.callLater(0, lambda: 1 / 0)
+        self.reactor.callLater(0.001, self.stop)
+        self.run_until_stopped()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_one_whose_peer_has_left_is_ended(self):
+        left = self.reader()
+        self.reactor.callWhenRunning(left.peer.close)
+        self.reactor.callLater(0.01, self.stop)
+        self.run_until_stopped()
+        self.assertEqual(left.ended, ConnectionDone)
+
+    def test_one_that_another_one_has_ended_is_not_read(self):
+        def end_both(data):
+            self.done.append(data)
+            for reader in both:
+                reader.stopReading()
+
+        both = self.reader(end_both), self.reader(end_both)
+        self.reactor.callWhenRunning(lambda: [reader.peer.send(b"said") for reader in both])
+        self.reactor.callLater(0.01, self.stop)
+        self.run_until_stopped()
+        self.assertEqual(self.done, [b"said", "stop"])
+
+    def test_a_pause_longer_than_the_kernel_counts(self):
+        for call in self.reactor.getDelayedCalls():
+            call.cancel()
+        self.reactor.callLater(0, self.reactor.callLater, 1e9, self.done.append, "never")
+        self.reactor.callWhenRunning(self.reader(self.stop).peer.send, b"end")
+        self.run_until_stopped()
+        self.assertEqual(self.done, ["stop"])
+
+
 class DaemonReactorTests(SynchronousTestCase):
     def test_it_writes_within_the_turn(self):
         reactor = Reactor()
@@ -243,6 +387,12 @@ class DaemonReactorTests(SynchronousTestCase):
         socket.write(b"said")
         reactor.runUntilCurrent()
         self.assertEqual(socket.taken, [b"said"])
+
+    def test_on_epoll_it_has_a_loop_of_its_own(self):
+        reactor = EPollReactor()
+        self.addCleanup(reactor._poller.close)
+        self.patch(sys.modules["cim.daemon.reactor"], "monotonic_reactor", lambda: reactor)
+        self.assertIsInstance(daemon_reactor().mainLoop.__self__, EpollLoop)
 
     def test_reactors_with_turns_of_their_own_are_left_as_they_are(self):
         class Other(Reactor):

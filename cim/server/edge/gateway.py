@@ -44,6 +44,19 @@ class TCPConnection(ClientConnection):
         super().__init__(gateway)
         self._reader = FrameReader(gateway.limits.max_frame)
 
+    def dataReceived(self, data: bytes) -> None:
+        """See Protocol; a Ping that comes alone, as it does from an idle client, is answered at once."""
+        session = self.session
+        if session is None or data != session.ping or not session.live or self._held or self._frame_since:
+            super().dataReceived(data)
+            return
+        self._since = self.gateway.wheel.now
+        self._uncounted += 1
+        if self._uncounted >= self.gateway.counted_together:
+            self._count()
+        answer = getattr(self.transport, "write_now", self.transport.write)
+        answer(session.pong)
+
     def take(self, data: bytes) -> int:
         """See ClientConnection."""
         try:
@@ -113,8 +126,8 @@ class Gateway(Factory):
         self.clock = clock
         self.limits = limits if limits is not None else Limits()
         self.frames = Buckets(self.limits.frames)
-        burst = self.limits.frames.burst or math.inf
-        self.counted_together = max(1, burst // COUNTED)
+        burst = self.limits.frames.burst
+        self.counted_together = max(1, burst // COUNTED) if burst else math.inf
         self.max_connections = max_connections
         self.connections: set[ClientConnection] = set()
         self.unproven: Waiting[ClientConnection] = Waiting(self.limits.unproven, self.limits.address_unproven)

@@ -30,6 +30,7 @@ from cim.tickets import read_ticket
 from cim.user_tokens import UserScope
 from cim.wire import native, positions
 from cim.wire.cim_pb2 import Hello, Packet, Welcome
+from cim.wire.framing import encode_frame
 from cim.wire.native import PING, PONG, goodbye_packet
 
 
@@ -161,6 +162,8 @@ class NativeSession(Session):
     )
     protocol = "native"
     waits_for_routes = True
+    ping = encode_frame(PING)
+    pong = encode_frame(PONG)
     asker: bytes
 
     def __init__(self, side: NativeSide, connection: Connection) -> None:

@@ -128,6 +128,9 @@ class Session:
     waits_for_routes = False
     #: Whether it gets messages of the kind MEMBERS.
     members = False
+    #: A frame that asks for a sign of life, and the frame that answers it; empty if its protocol has others.
+    ping = b""
+    pong = b""
     #: The Packet that names the users whose presence it watches.
     watch: bytes = b""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from cim.keys import derive_key
+from cim.limits import Buckets, Limit
 from cim.model import Place
 from cim.server import service
 from cim.server.native import session as native
-from cim.wire.cim_pb2 import Hello, Packet, Ping, Welcome
+from cim.wire.cim_pb2 import Hello, Packet, Ping, Pong, Welcome
 from cim.wire.framing import encode_frame
 from cim.wire.link_pb2 import End, Probe
-from cim.wire.native import goodbye_packet
+from cim.wire.native import PING, goodbye_packet
 from tests.server.native_case import START, ServerCase, deliver, head
 
 ALICE, BOB = 7, 9
@@ -402,6 +403,30 @@ class LifeTests(NativeCase):
         client = self.log_in(ALICE)
         client.ping()
         self.assertEqual([packet.WhichOneof("body") for packet in client.packets()], ["pong"])
+
+    def test_a_ping_within_another_frame_is_none(self):
+        client = self.log_in(ALICE)
+        ping = encode_frame(PING)
+        # In a field that nobody knows.
+        frame = encode_frame(Packet(pong=Pong()).SerializeToString() + b"\xc2\x3e" + encode_frame(ping))
+        client.connection.dataReceived(frame[: -len(ping)])
+        client.connection.dataReceived(ping)
+        self.assertEqual(client.packets(), [])
+        client.connection.dataReceived(ping)
+        self.assertEqual([packet.WhichOneof("body") for packet in client.packets()], ["pong"])
+
+    def test_pings_count_towards_the_limit(self):
+        self.server.gateway.frames = Buckets(Limit(1, 2))
+        self.server.gateway.counted_together = 1
+        client = self.log_in(ALICE)
+        for _ in range(2):
+            client.ping()
+        self.assertFalse(client.read_from)
+        self.assertEqual(self.metrics._refused["limit-session-frames"], 1)
+        client.ping()
+        self.assertEqual(len(client.packets()), 2)
+        self.pass_seconds(2)
+        self.assertEqual(len(client.packets()), 1)
 
     def test_silence(self):
         client = self.log_in(ALICE)
