@@ -37,8 +37,10 @@ QUEUE = 20_000
 
 #: Where a message is, or why it is not stored.
 Result = Appended | CIMError
-#: Called with the results of the next messages that were put with it, in order.
-Done = Callable[[Sequence[Result]], None]
+#: Called with the number of a message among those that were put together, and the results of it and the next ones.
+Done = Callable[[int, Sequence[Result]], None]
+#: A message that waits, its number among those that were put with it, and whom to tell of it.
+_Waiting = tuple[Append, int, Done]
 _R = TypeVar("_R")
 
 
@@ -59,9 +61,9 @@ class Appender:
         self._clock = clock
         self._tracer = tracer
         # What waits, by its sender; the sender whose turn is next is the first. Those who had a turn and have more.
-        self._waiting: OrderedDict[int, deque[tuple[Append, Done]]] = OrderedDict()
+        self._waiting: OrderedDict[int, deque[_Waiting]] = OrderedDict()
         # The others.
-        self._fresh: OrderedDict[int, deque[tuple[Append, Done]]] = OrderedDict()
+        self._fresh: OrderedDict[int, deque[_Waiting]] = OrderedDict()
         self._count = 0
         self._calls = 0
         self._under_way = 0
@@ -75,7 +77,7 @@ class Appender:
     def put(self, items: Sequence[Append], done: Done) -> None:
         """Append messages of one sender; `done` is called in later turns unless too many messages wait."""
         if self._count >= QUEUE:
-            done([RateLimited("too many messages are waiting for the store: try again later")] * len(items))
+            done(0, [RateLimited("too many messages are waiting for the store: try again later")] * len(items))
             return
         sender = items[0].sender
         waiting = self._waiting.get(sender)
@@ -83,8 +85,8 @@ class Appender:
             waiting = self._fresh.get(sender)
             if waiting is None:
                 waiting = self._fresh[sender] = deque()
-        for item in items:
-            waiting.append((item, done))
+        for number, item in enumerate(items):
+            waiting.append((item, number, done))
         self._count += len(items)
         if not self._scheduled and self._may_call():
             self._scheduled = True
@@ -95,9 +97,9 @@ class Appender:
 
         :raises CIMError: it is refused, or nobody knows
         """
-        results: Deferred[Sequence[Result]] = Deferred()
-        self.put((item,), results.callback)
-        (result,) = await results
+        fate: Deferred[Result] = Deferred()
+        self.put((item,), lambda _, results: fate.callback(results[0]))
+        result = await fate
         if isinstance(result, CIMError):
             raise result
         return result
@@ -112,8 +114,8 @@ class Appender:
         self._calling = True
         while self._count and self._may_call():
             items: list[Append] = []
-            waiting: list[Done] = []
-            more: list[tuple[int, deque[tuple[Append, Done]]]] = []
+            waiting: list[_Waiting] = []
+            more: list[tuple[int, deque[_Waiting]]] = []
             size = 0
             share = max(LEAST_OF_ONE, BATCH_OF_ONE // (len(self._fresh) + len(self._waiting)))
             while (self._fresh or self._waiting) and len(items) < BATCH_ITEMS and size < BATCH_BYTES:
@@ -121,10 +123,10 @@ class Appender:
                 sender, said = (self._fresh if is_first else self._waiting).popitem(last=False)
                 most = min(BATCH_ITEMS, len(items) + share)
                 while said and len(items) < most and size < BATCH_BYTES:
-                    item, done = said.popleft()
-                    items.append(item)
-                    waiting.append(done)
-                    size += len(item.body)
+                    one = said.popleft()
+                    items.append(one[0])
+                    waiting.append(one)
+                    size += len(one[0].body)
                 if said:
                     more.append((sender, said))
             # Their turn is behind all who wait.
@@ -143,25 +145,26 @@ class Appender:
         traces = [item.trace for item in items if item.trace]
         return self._tracer.append(traces, len(items)) if traces and self._tracer is not None else None
 
-    def _failed(self, failure: Failure, waiting: list[Done]) -> None:
+    def _failed(self, failure: Failure, waiting: list[_Waiting]) -> None:
         error = failure.value
         if not isinstance(error, CIMError):
             self._log.failure("the store failed to append", failure)
             error = StoreUnavailable()
         self._settle([error] * len(waiting), waiting)
 
-    def _settle(self, results: Sequence[Result], waiting: list[Done]) -> None:
+    def _settle(self, results: Sequence[Result], waiting: list[_Waiting]) -> None:
         if len(results) != len(waiting):
             raise ValueError("the store returned a different number of results than messages")
         self._calls -= 1
         self._under_way -= len(waiting)
         at = 0
         while at < len(waiting):
-            done, first = waiting[at], at
-            while at < len(waiting) and waiting[at] is done:
+            first = at
+            _, number, done = waiting[at]
+            while at < len(waiting) and waiting[at][2] is done:
                 at += 1
             try:
-                done(results[first:at])
+                done(number, results[first:at])
             except Exception:
                 self._log.failure("the caller of an append failed")
         if self._count:

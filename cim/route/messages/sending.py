@@ -112,10 +112,6 @@ def _told_alone(done: RunDone, number: int, result: Result) -> None:
     done(number, (result,))
 
 
-def _told_from(done: RunDone, first: int, number: int, results: Sequence[Result]) -> None:
-    done(first + number, results)
-
-
 #: What look-ups told of a message: the position of the text that it refers to, and the policy's verdict, or where the
 #: message is if it was stored before.
 Prepared = tuple[str, Verdict | Appended]
@@ -223,14 +219,7 @@ class Sending:
         for message in messages:
             send = message.send
             items.append(self._item(message, "", native.body_of(send, author.id, author.name, now), now))
-        known = 0
-
-        def told(results: Sequence[Result]) -> None:
-            nonlocal known
-            first, known = known, known + len(results)
-            self._run_told(messages[first:known], partial(_told_from, done, first), results)
-
-        self._appender.put(items, told)
+        self._appender.put(items, partial(self._run_told, messages, done))
 
     def _go_together(self, messages: Sequence[Outgoing]) -> bool:
         """Return whether messages of one author may be appended together, and if so, take them from the limits."""
@@ -250,19 +239,30 @@ class Sending:
             )
         )
 
-    def _run_told(self, messages: Sequence[Outgoing], done: RunDone, results: Sequence[Result]) -> None:
-        """Tell the sender of a run what became of some of its messages, and push them."""
+    def _run_told(self, messages: Sequence[Outgoing], done: RunDone, first: int, results: Sequence[Result]) -> None:
+        """Tell the sender of a run what became of some of its messages, and push them.
+
+        :param first: the number of the first of them
+        """
+        some = messages[first : first + len(results)]
         stored = [result for result in results if isinstance(result, Appended) and not result.repeated]
-        if len(stored) < len(messages) or len(stored) == 1:
-            for number, (message, result) in enumerate(zip(messages, results, strict=True)):
-                self._told(message, partial(_told_alone, done, number), result)
+        # Of other members, others may read what was stored later.
+        if len(stored) < len(some) or len(stored) == 1 or stored[0].version != stored[-1].version:
+            for number, (message, result) in enumerate(zip(some, results, strict=True), first):
+                with self._log.failuresHandled("the caller of a send failed"):
+                    self._told(message, partial(_told_alone, done, number), result)
             return
         self._metrics.messages_in += len(stored)
-        done(0, stored)
-        self._push(messages[0], run_of(messages, stored), stored[-1].version)
+        done(first, stored)
+        self._push(some[0], run_of(some, stored), stored[-1].version)
+        if self.on_stored:
+            for message, appended in zip(some, stored, strict=True):
+                with self._log.failuresHandled("the caller of a send failed"):
+                    self._tell_listeners(message, appended)
+
+    def _tell_listeners(self, message: Outgoing, appended: Appended) -> None:
         for listener in self.on_stored:
-            for message, appended in zip(messages, stored, strict=True):
-                listener(message, appended)
+            listener(message, appended)
 
     def _is_judged(self, message: Outgoing) -> bool:
         """Return whether the policy is to decide on a message."""
@@ -391,7 +391,7 @@ class Sending:
         self._put(item, told)
 
     def _put(self, item: Append, done: Done) -> None:
-        self._appender.put((item,), lambda results: done(results[0]))
+        self._appender.put((item,), lambda _, results: done(results[0]))
 
     @staticmethod
     def _item(message: Outgoing, ref: str, body: bytes, now: int, fate: Fate = Fate.STORED) -> Append:
@@ -432,8 +432,7 @@ class Sending:
             done(result)
             if message.push:
                 self.push(message, result)
-            for listener in self.on_stored:
-                listener(message, result)
+            self._tell_listeners(message, result)
         else:
             if isinstance(result, NoRoom):  # which cost the store something, so it counts
                 self._metrics.refused(result.kind)

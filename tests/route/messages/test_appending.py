@@ -29,7 +29,7 @@ class AppenderTests(SynchronousTestCase):
 
     def put(self, client_id, after="", body=b"", digest=b"x" * 16, sender=1):
         item = Append(P, sender, client_id, digest, body, 1_700_000_000_000, after=after)
-        self.appender.put((item,), lambda results: self.fates.append((client_id, results[0])))
+        self.appender.put((item,), lambda _, results: self.fates.append((client_id, results[0])))
 
     def turn(self):
         self.clock.advance(0)
@@ -139,11 +139,22 @@ class AppenderTests(SynchronousTestCase):
         self.patch(appending, "BATCH_OF_ONE", 2)
         told = []
         items = [Append(P, 1, name, b"x" * 16, b"", 0) for name in ("a", "b", "c")]
-        self.appender.put(items, lambda results: told.append([result.position[-1] for result in results]))
+        self.appender.put(items, lambda number, results: told.append((number, [one.position[-1] for one in results])))
         self.turn()
         self.held.go()
         self.held.go()
-        self.assertEqual(told, [["1", "2"], ["3"]])
+        self.assertEqual(told, [(0, ["1", "2"]), (2, ["3"])])
+
+    def test_a_later_call_may_be_answered_first(self):
+        self.patch(appending, "LEAST_OF_ONE", 2)
+        self.patch(appending, "BATCH_OF_ONE", 2)
+        told = []
+        items = [Append(P, 1, name, b"x" * 16, b"", 0) for name in ("a", "b", "c")]
+        self.appender.put(items, lambda number, results: told.append((number, results)))
+        self.turn()
+        self.held.answer(["that of c"], at=1)
+        self.held.answer(["that of a", "that of b"])
+        self.assertEqual(told, [(2, ["that of c"]), (0, ["that of a", "that of b"])])
 
     def test_when_a_call_is_full_those_that_had_no_turn_are_next(self):
         self.patch(appending, "BATCH_ITEMS", 3)
@@ -208,7 +219,7 @@ class AppenderTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
 
     def test_a_callback_that_raises_does_not_affect_others(self):
-        def raising(result):
+        def raising(number, results):
             raise ZeroDivisionError
 
         self.appender.put((Append(P, 1, "a", b"x" * 16, b"", 0),), raising)
