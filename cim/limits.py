@@ -124,6 +124,10 @@ class Buckets:
         """How many are kept; one that was touched in both generations counts twice."""
         return len(self._young) + len(self._old)
 
+    def fits(self, count: float, size: float = 0.0) -> bool:
+        """Return whether so much fits into a full pair."""
+        return count <= self._burst and size <= self._size_burst
+
     def take(self, key: Hashable, now: float, count: float, size: float = 0.0) -> bool:
         """Take from both of a key's buckets, or from none; say whether it was taken.
 

@@ -105,6 +105,14 @@ class MessageLimits:
         self._user.give_back(payer, now, messages, size)
         return False
 
+    def takes_run(self, user: int, conversation: str, messages: int, size: int) -> bool:
+        """Take messages of a user as `takes` does, but only if each would be taken for itself.
+
+        One message that is larger than all that a limit ever allows at once is taken when nothing was said before.
+        """
+        fit = self._user.fits(messages, size) and self._conversation.fits(messages, size)
+        return fit and self.takes(user, conversation, messages, size)
+
     def take(self, payer: Payer, conversation: str, messages: int, size: int) -> RateLimited | None:
         """Take messages from all limits that hold for them, or say why none of them may be appended.
 

@@ -231,11 +231,8 @@ class Sending:
             and line not in self._waiting
             and (not receiver or self._accounts.at_hand(receiver) is not None)
             and all(message.send.kind == TEXT for message in messages)
-            and self._limits.takes(
-                first.payer or first.author.id,
-                first.conversation,
-                len(messages),
-                sum([message.size for message in messages]),
+            and self._limits.takes_run(
+                first.author.id, first.conversation, len(messages), sum([message.size for message in messages])
             )
         )
 

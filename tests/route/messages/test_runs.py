@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from cim.errors import StoreUnavailable
+from cim.errors import RateLimited, StoreUnavailable
 from cim.interfaces import RUNS
+from cim.limits import Limit
 from cim.model import Appended
 from cim.route.messages import appending
 from cim.route.messages.sending import Outgoing
@@ -119,3 +120,22 @@ class SplitRunTests(RunCase):
         answers = [Appended(f"1-{n}", "", 5, item.body, version=n) for n, item in enumerate(items, 1)]
         call.callback(answers)
         self.assertEqual((self.together, self.told), ([1, 1], dict(enumerate(answers))))
+
+
+class LimitedRunTests(RunCase):
+    """No more than a burst is taken at once, though one message alone may be larger than one."""
+
+    other_limits = {"user-messages": Limit(1, 5), "user-bytes": Limit(10, 100)}
+
+    def limited(self):
+        return [isinstance(result, RateLimited) for _, result in sorted(self.told.items())]
+
+    def test_messages(self):
+        self.run_of("abcdefgh")
+        self.turn()
+        self.assertEqual(self.limited(), [False] * 5 + [True] * 3)
+
+    def test_bytes(self):
+        self.run_of("abcd", text="x" * 28)
+        self.turn()
+        self.assertEqual(self.limited(), [False] * 3 + [True])
