@@ -222,12 +222,9 @@ class Delivery:
         else:
             floors = list(zip(members.users, members.floors, strict=True))
             self.to_users(push, [user for user, floor in floors if floor < position])
-            skipped = evolve(
-                push,
-                packet=native.skipped_packet(push.packet),
-                reads="",
-                more=[native.skipped_packet(packet) for packet in push.more],
-            )
+            # It is of no batch, of no kind and in no trace.
+            packet, *more = map(native.skipped_packet, (push.packet, *push.more))
+            skipped = Push(packet, push.origin, push.session, more=more)
             self.to_users(skipped, [user for user, floor in floors if floor >= position])
 
     async def _read_members(self, group: int) -> None:

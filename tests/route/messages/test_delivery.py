@@ -11,6 +11,7 @@ from cim.route.messages import delivery
 from cim.route.messages.delivery import BY_USER, Push
 from cim.wire import native
 from cim.wire.cim_pb2 import Packet
+from cim.wire.link_pb2 import Deliver
 from tests.route.route_case import RouteCase
 
 PUSH = Push(b"packet", repeated=True, batch=3)
@@ -135,11 +136,29 @@ class GroupTests(RouteCase):
         self.delivery.to_group(Push(packet, reads=f"1-{places[0]}", more=more), group, 1)
         self.hold.go()
 
-    def test_a_run_that_a_member_may_not_read_is_nothing_that_it_misses(self):
-        self.here.version = RUNS
+    def with_floors(self):
+        """Return a group of Alice, who may read all, and Bob, who may read from the place 6 on."""
         group = self.group(self.alice, self.bob)
         members = [Member(group, self.alice.id, Role.OWNER, ""), Member(group, self.bob.id, Role.MEMBER, "1-5")]
         self.patch(self.store.groups, "members", lambda group, **options: succeed(members))
+        return group
+
+    def test_what_tells_a_member_that_it_misses_nothing_says_no_more_than_that(self):
+        group = self.with_floors()
+        packet = native.deliver_packet(b"", f"g:{group}", "1-4", "1-3")
+        push = Push(packet, self.there, "b2", repeated=True, batch=3, reads="1-4", members=True, trace=bytes(24))
+        self.delivery.to_group(push, group, 1)
+        self.hold.go()
+        (whole,), (skipped,) = self.here.take("deliver"), self.there.take("deliver")
+        self.assertEqual((whole.batch, whole.members, whole.repeated, whole.trace), (3, True, True, bytes(24)))
+        self.assertEqual(
+            skipped,
+            Deliver(users=[self.bob.id], packet=native.skipped_packet(packet), except_session="b2"),
+        )
+
+    def test_a_run_that_a_member_may_not_read_is_nothing_that_it_misses(self):
+        self.here.version = RUNS
+        group = self.with_floors()
         self.run_at(group, 4, 5)
         (whole,), (skipped,) = self.here.take("deliver"), self.there.take("deliver")
         self.assertEqual(
