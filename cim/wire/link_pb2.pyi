@@ -83,7 +83,7 @@ class Batch(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., consumed: _Optional[int] = ..., time: _Optional[int] = ...) -> None: ...
 
 class Item(_message.Message):
-    __slots__ = ("snapshot_begin", "snapshot_end", "opened", "closed", "outcome", "reserve", "end", "probe", "deliver", "request", "reply", "open", "open_outcome", "group_change", "groups_seen", "missed", "fence", "guest_receipts", "store_state", "view", "load", "at", "tell", "relay", "relayed")
+    __slots__ = ("snapshot_begin", "snapshot_end", "opened", "closed", "outcome", "reserve", "end", "probe", "deliver", "request", "reply", "open", "open_outcome", "group_change", "groups_seen", "missed", "fence", "receipts", "store_state", "view", "load", "at", "tell", "relay", "relayed")
     SNAPSHOT_BEGIN_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_END_FIELD_NUMBER: _ClassVar[int]
     OPENED_FIELD_NUMBER: _ClassVar[int]
@@ -101,7 +101,7 @@ class Item(_message.Message):
     GROUPS_SEEN_FIELD_NUMBER: _ClassVar[int]
     MISSED_FIELD_NUMBER: _ClassVar[int]
     FENCE_FIELD_NUMBER: _ClassVar[int]
-    GUEST_RECEIPTS_FIELD_NUMBER: _ClassVar[int]
+    RECEIPTS_FIELD_NUMBER: _ClassVar[int]
     STORE_STATE_FIELD_NUMBER: _ClassVar[int]
     VIEW_FIELD_NUMBER: _ClassVar[int]
     LOAD_FIELD_NUMBER: _ClassVar[int]
@@ -126,7 +126,7 @@ class Item(_message.Message):
     groups_seen: GroupsSeen
     missed: Missed
     fence: Fence
-    guest_receipts: GuestReceipts
+    receipts: ReceiptBatch
     store_state: StoreState
     view: View
     load: Load
@@ -134,7 +134,7 @@ class Item(_message.Message):
     tell: Tell
     relay: Relay
     relayed: Relayed
-    def __init__(self, snapshot_begin: _Optional[_Union[SnapshotBegin, _Mapping]] = ..., snapshot_end: _Optional[_Union[SnapshotEnd, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., closed: _Optional[_Union[Closed, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, _Mapping]] = ..., reserve: _Optional[_Union[Reserve, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., probe: _Optional[_Union[Probe, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., request: _Optional[_Union[Request, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., open_outcome: _Optional[_Union[OpenOutcome, _Mapping]] = ..., group_change: _Optional[_Union[GroupChange, _Mapping]] = ..., groups_seen: _Optional[_Union[GroupsSeen, _Mapping]] = ..., missed: _Optional[_Union[Missed, _Mapping]] = ..., fence: _Optional[_Union[Fence, _Mapping]] = ..., guest_receipts: _Optional[_Union[GuestReceipts, _Mapping]] = ..., store_state: _Optional[_Union[StoreState, _Mapping]] = ..., view: _Optional[_Union[View, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., at: _Optional[_Union[At, _Mapping]] = ..., tell: _Optional[_Union[Tell, _Mapping]] = ..., relay: _Optional[_Union[Relay, _Mapping]] = ..., relayed: _Optional[_Union[Relayed, _Mapping]] = ...) -> None: ...
+    def __init__(self, snapshot_begin: _Optional[_Union[SnapshotBegin, _Mapping]] = ..., snapshot_end: _Optional[_Union[SnapshotEnd, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., closed: _Optional[_Union[Closed, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, _Mapping]] = ..., reserve: _Optional[_Union[Reserve, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., probe: _Optional[_Union[Probe, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., request: _Optional[_Union[Request, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., open_outcome: _Optional[_Union[OpenOutcome, _Mapping]] = ..., group_change: _Optional[_Union[GroupChange, _Mapping]] = ..., groups_seen: _Optional[_Union[GroupsSeen, _Mapping]] = ..., missed: _Optional[_Union[Missed, _Mapping]] = ..., fence: _Optional[_Union[Fence, _Mapping]] = ..., receipts: _Optional[_Union[ReceiptBatch, _Mapping]] = ..., store_state: _Optional[_Union[StoreState, _Mapping]] = ..., view: _Optional[_Union[View, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., at: _Optional[_Union[At, _Mapping]] = ..., tell: _Optional[_Union[Tell, _Mapping]] = ..., relay: _Optional[_Union[Relay, _Mapping]] = ..., relayed: _Optional[_Union[Relayed, _Mapping]] = ...) -> None: ...
 
 class SnapshotBegin(_message.Message):
     __slots__ = ()
@@ -406,23 +406,25 @@ class Missed(_message.Message):
     seconds: int
     def __init__(self, seconds: _Optional[int] = ...) -> None: ...
 
-class GuestReceipts(_message.Message):
+class ReceiptBatch(_message.Message):
     __slots__ = ("call", "receipts")
     CALL_FIELD_NUMBER: _ClassVar[int]
     RECEIPTS_FIELD_NUMBER: _ClassVar[int]
     call: int
-    receipts: _containers.RepeatedCompositeFieldContainer[GuestReceipt]
-    def __init__(self, call: _Optional[int] = ..., receipts: _Optional[_Iterable[_Union[GuestReceipt, _Mapping]]] = ...) -> None: ...
+    receipts: _containers.RepeatedCompositeFieldContainer[Receipt]
+    def __init__(self, call: _Optional[int] = ..., receipts: _Optional[_Iterable[_Union[Receipt, _Mapping]]] = ...) -> None: ...
 
-class GuestReceipt(_message.Message):
-    __slots__ = ("user", "conversation", "position")
+class Receipt(_message.Message):
+    __slots__ = ("user", "conversation", "position", "device")
     USER_FIELD_NUMBER: _ClassVar[int]
     CONVERSATION_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
     user: int
     conversation: str
     position: str
-    def __init__(self, user: _Optional[int] = ..., conversation: _Optional[str] = ..., position: _Optional[str] = ...) -> None: ...
+    device: str
+    def __init__(self, user: _Optional[int] = ..., conversation: _Optional[str] = ..., position: _Optional[str] = ..., device: _Optional[str] = ...) -> None: ...
 
 class View(_message.Message):
     __slots__ = ("call", "sharing", "others", "moving")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cim.limits import NO_LIMIT
 from cim.route.messages.limits import MESSAGE_LIMITS
+from cim.store.pages import BEFORE_MS
 from cim.wire.cim_pb2 import Packet, Sync
 from tests.cluster.native_case import NativeCase
 
@@ -217,9 +218,9 @@ class HeadTests(ReadingCase):
     def test_since_the_last_time(self):
         self.say(range(1))
         as_of = self.log_in(self.bob).welcome.as_of
-        self.cluster.pass_seconds(20)
+        self.cluster.pass_seconds(200)
         self.assertEqual(len(self.log_in(self.bob).welcome.heads), 1)
-        since = str(int(as_of) + 5000)
+        since = str(int(as_of) + BEFORE_MS + 5000)
         self.assertEqual(list(self.log_in(self.bob, since=since).welcome.heads), [])
         for nonsense in ("x", "-1", "é", "9" * 100):
             self.log_in(self.bob, since=nonsense)

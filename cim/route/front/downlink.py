@@ -53,7 +53,7 @@ class Downlink:
         self._received: dict[str, Callable[[ILink, Any], None]] = {
             "request": requests.received,
             "outcome": calls.answered,
-            "guest_receipts": requests.guest_receipts,
+            "receipts": requests.receipts,
             "open": requests.opened,
             "relay": peers.asked,
             "relayed": calls.answered,

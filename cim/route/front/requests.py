@@ -27,7 +27,7 @@ from cim.route.presence.watching import Watching
 from cim.wire import conversations, native, packed
 from cim.wire.cim_pb2 import Packet, Typing
 from cim.wire.error_table import row_of
-from cim.wire.link_pb2 import HEADS, GuestReceipts, Item, Open, OpenOutcome, Reply, Request
+from cim.wire.link_pb2 import HEADS, Item, Open, OpenOutcome, ReceiptBatch, Reply, Request
 
 
 def _accepted(message: Outgoing, stored: Appended) -> bytes:
@@ -251,14 +251,14 @@ class Requests:
         self._receipts.note(request.user, request.device, said.conversation, said.position)
         self._answer(link, request.call)
 
-    def guest_receipts(self, link: ILink, told: GuestReceipts) -> None:
-        """Note how far guests have received."""
+    def receipts(self, link: ILink, told: ReceiptBatch) -> None:
+        """Note how far sessions have received."""
         for receipt in told.receipts:
             try:
                 conversations.parse(receipt.conversation)
-                self._receipts.note(receipt.user, GUEST, receipt.conversation, receipt.position)
+                self._receipts.note(receipt.user, receipt.device or GUEST, receipt.conversation, receipt.position)
             except CIMError:
-                self._metrics.refused("guest-receipt")
+                self._metrics.refused("receipt")
         link.send(Item(reply=Reply(call=told.call)))
 
     def _read(self, link: ILink, request: Request, packet: Packet) -> None:

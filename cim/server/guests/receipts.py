@@ -12,7 +12,7 @@ from cim.server.links.submissions import Submissions
 from cim.server.sessions.table import Session
 from cim.supervision import Loop
 from cim.wire import positions
-from cim.wire.link_pb2 import GuestReceipt, GuestReceipts, Item
+from cim.wire.link_pb2 import Item, Receipt, ReceiptBatch
 from cim.wire.positions import Position
 
 #: How long receipts gather, and how long they wait when they could not be told, seconds.
@@ -78,12 +78,12 @@ class ReceiptsOfGuests:
     def _tell_home(self, receipts: Sequence[_Receipt]) -> None:
         since = self._clock.seconds()
         told = [
-            GuestReceipt(user=reading.session.user, conversation=conversation, position=positions.text(position))
+            Receipt(user=reading.session.user, conversation=conversation, position=positions.text(position))
             for reading, conversation, position in receipts
         ]
         asking = self._submissions.ask(
             str(receipts[0][0].session.user),
-            Item(guest_receipts=GuestReceipts(receipts=told)),
+            Item(receipts=ReceiptBatch(receipts=told)),
         )
 
         def failed(error: object) -> None:

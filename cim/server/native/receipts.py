@@ -1,4 +1,4 @@
-"""Received on its way up: only the newest of each conversation, a few times a second.
+"""Received on its way up: only the newest of each conversation, a few times a second, many sessions' at a time.
 
 See docs/architecture.md, Receipts and news.
 
@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IReactorTime
 
+from cim.interfaces import RUNS, ILink
 from cim.server.links.submissions import Submissions
 from cim.supervision import Loop
 from cim.wire import positions
+from cim.wire.link_pb2 import Item, Receipt, ReceiptBatch
 
 if TYPE_CHECKING:
     from cim.server.native.session import NativeSession
@@ -22,6 +24,12 @@ if TYPE_CHECKING:
 SECONDS = 0.2
 #: How many receipts of one session may wait; beyond that they all go up at once.
 MAX_WAITING = 64
+#: Receipts in one item.
+RECEIPTS = 500
+
+
+#: Receipts and their conversations, by the link that they go over.
+_Together = dict[ILink, list[tuple[str, Receipt]]]
 
 
 class NativeReceipts:
@@ -53,11 +61,36 @@ class NativeReceipts:
 
     def flush(self, session: NativeSession) -> None:
         """Send up a session's waiting receipts."""
-        self._waiting.pop(session, None)
-        waiting, session.receipts = session.receipts, None
-        for conversation, (_, packet) in (waiting or {}).items():
-            self._submissions.receipt(session, packet, conversation)
+        together: _Together = {}
+        self._take(session, together)
+        self._send(together)
 
     def _pass_up(self) -> None:
-        for session in list(self._waiting):
-            self.flush(session)
+        together: _Together = {}
+        try:
+            while self._waiting:
+                self._take(next(iter(self._waiting)), together)
+        finally:
+            self._send(together)
+
+    def _take(self, session: NativeSession, together: _Together) -> None:
+        """Take a session's receipts, and send those up that cannot go with others."""
+        self._waiting.pop(session, None)
+        waiting, session.receipts = session.receipts, None
+        for conversation, (place, packet) in (waiting or {}).items():
+            link = self._submissions.link_of(conversation)
+            if link is None or link.version < RUNS:
+                self._submissions.receipt(session, packet, conversation)
+                continue
+            receipt = Receipt(
+                user=session.user, device=session.device, conversation=conversation, position=positions.text(place)
+            )
+            together.setdefault(link, []).append((conversation, receipt))
+
+    def _send(self, together: _Together) -> None:
+        for of_link in together.values():
+            for at in range(0, len(of_link), RECEIPTS):
+                some = of_link[at : at + RECEIPTS]
+                batch = ReceiptBatch(receipts=[receipt for _, receipt in some])
+                asking = self._submissions.ask(some[0][0], Item(receipts=batch))
+                asking.addErrback(lambda _: None)

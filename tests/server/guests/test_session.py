@@ -44,11 +44,11 @@ class Conversations:
                 route.say(open_outcome=OpenOutcome(call=item.open.call))
                 worked = True
                 continue
-            if item.WhichOneof("item") == "guest_receipts":
+            if item.WhichOneof("item") == "receipts":
                 worked = True
                 route.items.remove(item)
-                self.receipts(item.guest_receipts)
-                route.say(reply=Reply(call=item.guest_receipts.call))
+                self.receipts(item.receipts)
+                route.say(reply=Reply(call=item.receipts.call))
                 continue
             if item.WhichOneof("item") != "request" or not item.request.call:
                 continue

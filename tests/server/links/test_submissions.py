@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cim.errors import CallTimeout, Forbidden, Unavailable
+from cim.interfaces import RUNS
 from cim.server.links import send_order, submissions
 from cim.server.native.session import STOP_READING, SYNC_WEIGHT
 from cim.wire import native, packed
@@ -699,8 +700,45 @@ class ReceiptTests(SubmissionCase):
         self.route.reply(request, failure_packet(Unavailable()), code="forbidden")
         self.assertEqual(len(self.failures(self.alice)), 1)
 
+    def test_many_sessions_receipts_go_up_together(self):
+        self.route.version = RUNS
+        others = [self.log_in(user, f"user {user}") for user in range(20, 23)]
+        for number, client in enumerate(others):
+            client.received("g:5", f"1-{number + 1}")
+        others[0].received("g:6", "1-9")
+        self.pass_seconds(0.3)
+        (batch,) = self.route.take("receipts")
+        self.assertEqual(
+            [(one.user, one.device, one.conversation, one.position) for one in batch.receipts],
+            [
+                (20, "phone", "g:5", "1-1"),
+                (20, "phone", "g:6", "1-9"),
+                (21, "phone", "g:5", "1-2"),
+                (22, "phone", "g:5", "1-3"),
+            ],
+        )
+        self.assertEqual(self.route.requests(), [])
+        # Nobody is told when no answer comes.
+        self.pass_seconds(6)
+        self.assertEqual([client.packets() for client in others], [[], [], []])
+
     def test_many_conversations_are_bounded(self):
         for number in range(1000):
             self.alice.received(f"p:7:{100 + number}", "1-1")
         session = next(iter(self.server.sessions))
         self.assertLess(len(session.receipts or ()), 64)
+
+
+class ReceiptsOfSeveralRoutesTests(SubmissionCase):
+    routes_wanted = 2
+
+    def test_what_was_not_answered_goes_over_another_link(self):
+        for route in self.routes:
+            route.version = RUNS
+        self.alice.received("p:7:9", "1-1")
+        self.pass_seconds(0.3)
+        asked = next(route for route in self.routes if any(item.HasField("receipts") for item in route.items))
+        self.unlink(asked)
+        (other,) = [route for route in self.routes if route is not asked]
+        (batch,) = other.take("receipts")
+        self.assertEqual([one.position for one in batch.receipts], ["1-1"])
