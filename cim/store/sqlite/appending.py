@@ -13,8 +13,8 @@ from cim.store.rules.clock import STEP_MS
 from cim.store.sqlite.heads import Head, Heads
 from cim.store.sqlite.holdings import CHARGES, Rooms, log_of, shrunk, trim_expired
 from cim.store.sqlite.quotas import Quotas
-from cim.store.sqlite.remembering import Filter, Remembered, find, forget, mark_of, refuse
-from cim.store.sqlite.rights import Rights
+from cim.store.sqlite.remembering import Filter, Remembered, find, forget, marked, refuse
+from cim.store.sqlite.rights import Rights, Speaker, check_number
 from cim.store.sqlite.tables import RECALLED
 from cim.wire import conversations, native, positions
 
@@ -101,8 +101,6 @@ class _Call:
         self._heads = Heads(connection, {item.conversation for item in items})
         self._rights = Rights(connection, {item.sender for item in items}, now)
         self._old: dict[str, Head] = {}
-        # The messages that it stored, or found stored: conversation, sender and client_id.
-        self._stored: set[tuple[str, int, str]] = set()
         self.latest: dict[tuple[int, int], tuple[str, int, int]] = {}
         #: How many messages it stored.
         self.count = 0
@@ -112,59 +110,52 @@ class _Call:
 
         :raises CIMError: it is refused
         """
-        connection, rights, now = self._connection, self._rights, self._now
+        connection, now = self._connection, self._now
         name, sender = item.conversation, item.sender
         dated = item.sent_at + self._lift
-        _check(item, dated)
-        everyone = name == conversations.EVERYONE
-        version, floor, muted = 0, positions.ZERO, None
-        people: conversations.PrivateConversation | None = None
-        if not everyone:
-            parsed = conversations.parse(name)
-            if isinstance(parsed, conversations.GroupConversation):
-                version, floor, muted = rights.place(parsed.id, sender)
-            else:
-                people = parsed
-                if not item.past_blocks and rights.blocked(people.other(sender), sender):
-                    raise REFUSALS["blocked"]()
+        check_number(item.sent_at)
+        check_number(dated)
+        speaker = self._rights.speaker(name, sender)
+        mark = marked(speaker.mark, item.client_id)
+        if speaker.blocked and not item.past_blocks:
+            raise REFUSALS["blocked"]()
         head = self._heads.get(name)
-        earlier = self._earlier(head, item, version, floor)
-        if earlier is not None:
-            return earlier
-        muted = rights.muted(sender) or muted
-        if muted is not None and not item.recalls:
-            raise muted
+        found = self._find(head, sender, item.client_id)
+        if found is not None:
+            return self._repeated(head, item, speaker, found)
+        if speaker.muted is not None and not item.recalls:
+            raise speaker.muted
         if item.fate is Fate.ASKED:
             raise Undecided()
-        if item.after and not self._follows(head, item):
+        if item.after and item.after not in speaker.said and not self._follows(head, item):
             raise OutOfOrder()
         if item.fate is Fate.REFUSED:
             reason = item.body.decode()
-            self._begin(head, people)
+            self._begin(head, speaker)
             self._refuse(head, item, reason)
             raise Refused(reason)
-        charge = item.charge
-        reason = self._unfit(head, item, floor)
-        if reason:
-            if people is not None and item.past_blocks and rights.blocked(people.other(sender), sender):
-                reason = "blocked"  # it may recall what it has said, but learns nothing
-            raise REFUSALS[reason]()
-        size = len(item.body)
-        counted = head.accounted is not None and charge != Charge.NONE
+        if item.recalls or item.refers:
+            reason = self._unfit(head, item, speaker.floor)
+            if reason:
+                if speaker.blocked:
+                    reason = "blocked"  # it may recall what it has said, but learns nothing
+                raise REFUSALS[reason]()
+        charge, size = item.charge, len(item.body)
+        counted = head.accounted is not None and charge is not Charge.NONE
         log = self._heads.log(head) if counted else None
         if item.recalls:
             # Whatever is full, a text can be recalled.
-            charge = Charge.LOG if charge == Charge.USER else charge
+            charge = Charge.LOG if charge is Charge.USER else charge
         else:
             if self._no_space:
                 raise no_room("space")
             if log is not None and not self._appending.rooms.has_room(log, size):
                 self._make_room(head, sender, size)
-            if charge == Charge.USER and not everyone:
+            if charge is Charge.USER and not speaker.everywhere:
                 self._appending.quotas.pay(connection, sender, size, not head.total, now)
-        self._begin(head, people)
+        self._begin(head, speaker)
         before = head.epoch, head.n
-        place = self._place(head, item, dated, charge)
+        place = self._place(head, item, speaker, dated, mark, charge)
         if counted:
             head.count(size, sender, now // DAY_MS, self._heads.own(head, sender))
         if item.recalls or item.edits:
@@ -181,19 +172,21 @@ class _Call:
             # Once for each conversation will do, but where one says much, or is to be counted before more is said.
             if again or (head.log is None and self._appending.rooms.is_half_full(head.total, head.bytes)):
                 self._trim()
-        return Appended(positions.text(place), positions.text(before), item.sent_at, item.body, False, version)
+        return Appended(positions.text(place), positions.text(before), item.sent_at, item.body, False, speaker.version)
 
     def end(self) -> None:
         """Write what is not written yet, and trim."""
         self._heads.write()
         self._trim()
 
-    def _begin(self, head: Head, people: conversations.PrivateConversation | None) -> None:
+    def _begin(self, head: Head, speaker: Speaker) -> None:
         if not head.id:
-            head.begin(self._connection, *((people.low, people.high) if people is not None else (0, 0)))
+            head.begin(self._connection, *speaker.people)
             self._appending.filter.begin(head.id)
 
-    def _place(self, head: Head, item: Append, dated: int, charge: Charge) -> positions.Position:
+    def _place(
+        self, head: Head, item: Append, speaker: Speaker, dated: int, mark: int, charge: Charge
+    ) -> positions.Position:
         """Put a message behind the end of its conversation; return its position."""
         appending, sender = self._appending, item.sender
         before = head.epoch, head.n
@@ -206,25 +199,20 @@ class _Call:
             head.accounted += 1
         if charge != Charge.NONE:
             head.bytes += len(item.body)
-        counts = int(item.counts and head.name != conversations.EVERYONE)
+        counts = int(item.counts and not speaker.everywhere)
         if counts:
             head.counted += 1
             head.said[sender] = head.said.get(sender, 0) + 1
         # It is set back if it was written by a clock that was ahead.
         if dated - head.active >= LATE_MS or head.active - dated > STEP_MS:
             head.active, head.moved = dated, True
-        now, id = self._now, head.id
+        now, id, client_id = self._now, head.id, item.client_id
         self.count += 1
-        self._heads.put(
-            head,
-            (
-                *(id, *new, *before, head.total, sender, dated, self._lift, now),
-                *(counts, CHARGES[charge], mark_of(sender, item.client_id), item.client_id, item.digest, item.body),
-            ),
-        )
-        appending.filter.add(id, sender, item.client_id, now)
-        self._stored.add((head.name, sender, item.client_id))
-        self.latest[id, sender] = (item.client_id, now, head.total)
+        values = (id, *new, *before, head.total, sender, dated, self._lift, now, counts)
+        self._heads.put(head, (*values, CHARGES[charge], mark, client_id, item.digest, item.body))
+        appending.filter.add(id, sender, client_id, now)
+        speaker.said.add(client_id)
+        self.latest[id, sender] = (client_id, now, head.total)
         return new
 
     def _make_room(self, head: Head, sender: int, size: int) -> None:
@@ -260,27 +248,26 @@ class _Call:
 
     # What is remembered
 
-    def _earlier(self, head: Head, item: Append, version: int, floor: positions.Position) -> Appended | None:
-        found = self._find(head, item.sender, item.client_id)
-        if found is None:
-            return None
+    def _repeated(self, head: Head, item: Append, speaker: Speaker, found: Remembered) -> Appended:
+        """Return where a message is that was stored already.
+
+        :raises CIMError: it said something else, or was refused
+        """
         if found.digest != item.digest:
             raise Conflict()
         if found.refused is not None:
             raise Refused(found.refused)
         # If it has been trimmed, use the repeated message instead.
         body = found.body if found.body is not None else item.body
-        if item.refers and self._unfit(head, item, floor):
+        if item.refers and self._unfit(head, item, speaker.floor):
             body = without_edit(body)
-        self._stored.add((item.conversation, item.sender, item.client_id))
+        speaker.said.add(item.client_id)
         place, before = positions.text(found.position), positions.text(found.before)
-        return Appended(place, before, found.sent_at, body, True, version)
+        return Appended(place, before, found.sent_at, body, True, speaker.version)
 
     def _follows(self, head: Head, item: Append) -> bool:
-        """Return whether the message is remembered that must come before an item."""
+        """Return whether the message is remembered, from before this call, that must come before an item."""
         sender, after, now = item.sender, item.after, self._now
-        if (item.conversation, sender, after) in self._stored:
-            return True
         client_id, at, number = self._appending.latest.get((head.id, sender), ("", 0, 0))
         if client_id == after and at > now - ONCE_SECONDS * 1000 and number > head.total - ONCE_MESSAGES:
             return True
@@ -320,11 +307,8 @@ class _Call:
 
         :param floor: the position up to which its sender may not read
         """
-        ref = item.recalls or item.refers
-        if not ref:
-            return ""
         self._heads.write()
-        position = positions.parse(ref)
+        position = positions.parse(item.recalls or item.refers)
         found = self._connection.execute(
             "SELECT counts, body FROM message WHERE conversation = ? AND epoch = ? AND n = ? AND sent_at >= ?",
             (head.id, *position, self._now - self._appending.retention.ms),
@@ -356,14 +340,6 @@ class _Call:
         shrunk(connection, id, sender, position, len(body) - len(blank))
         if charge == CHARGES[Charge.USER]:
             self._appending.quotas.give_back(connection, sender, sent_at // DAY_MS, len(body) - len(blank))
-
-
-def _check(item: Append, dated: int) -> None:
-    """Raise an OverflowError or a UnicodeError if no column can hold an item."""
-    for number in (item.sender, item.sent_at, dated):
-        if not -positions.LIMIT <= number < positions.LIMIT:
-            raise OverflowError(f"{number} is too large")
-    item.client_id.encode()
 
 
 def _last_message(connection: sqlite3.Connection) -> int:

@@ -129,9 +129,17 @@ class Remembered:
     refused: str | None = None
 
 
-def mark_of(sender: int, client_id: str) -> int:
-    """Return the mark of a message, 32 bits, by which most others are told apart from it."""
-    return crc32(f"{sender} {client_id}".encode())
+def mark_of(sender: int) -> int:
+    """Return how the marks of a sender's messages begin."""
+    return crc32(f"{sender} ".encode())
+
+
+def marked(sender: int, client_id: str) -> int:
+    """Return the mark of a message, 32 bits, by which most others are told apart from it.
+
+    :param sender: how the marks of its sender's begin
+    """
+    return crc32(client_id.encode(), sender)
 
 
 def find(
@@ -163,7 +171,7 @@ def find(
         "(SELECT id AS its, mark AS its_mark FROM message WHERE conversation = ? ORDER BY epoch DESC, n DESC LIMIT ?) "
         "CROSS JOIN message ON id = its "
         "WHERE its_mark = ? AND sender = ? AND client_id = ? AND stored_at > ? AND number > ? LIMIT 1",
-        (id, ONCE_MESSAGES, mark_of(sender, client_id), sender, client_id, *since),
+        (id, ONCE_MESSAGES, marked(mark_of(sender), client_id), sender, client_id, *since),
     ).fetchone()
     if row is None:
         return None

@@ -6,16 +6,40 @@ import json
 import sqlite3
 from collections.abc import Collection
 
+from attrs import Factory, define
+
 from cim.errors import Forbidden, Muted, NotFound
 from cim.model import Role, Sanction
 from cim.store.pages import muted_by
 from cim.store.sqlite.blocks import blocks
 from cim.store.sqlite.muted_users import mute_of
-from cim.wire import positions
+from cim.store.sqlite.remembering import mark_of
+from cim.wire import conversations, positions
 from cim.wire.positions import Position
 
-#: The version of a group, up to where its member may not read, and why it may say nothing.
-Place = tuple[int, Position, Muted | None]
+
+@define
+class Speaker:
+    """A sender in a conversation.
+
+    :param mark: how the marks of its messages begin (cim/store/sqlite/remembering.py)
+    :param version: that of the group
+    :param floor: the position up to which it may not read
+    :param muted: why it may say nothing new
+    :param blocked: whether the other one of the two blocks it
+    :param people: the two; zeros if they are not two
+    :param everywhere: whether it is the conversation that everyone reads
+    :param said: the client_ids of what it stored in this call, or had stored
+    """
+
+    mark: int
+    version: int = 0
+    floor: Position = positions.ZERO
+    muted: Muted | None = None
+    blocked: bool = False
+    people: tuple[int, int] = (0, 0)
+    everywhere: bool = False
+    said: set[str] = Factory(set)
 
 
 class Rights:
@@ -27,7 +51,7 @@ class Rights:
     def __init__(self, connection: sqlite3.Connection, senders: Collection[int], now: int) -> None:
         self._connection = connection
         self._now = now
-        self._places: dict[tuple[int, int], Place] = {}
+        self._speakers: dict[tuple[str, int], Speaker] = {}
         rows = connection.execute(
             "SELECT value, EXISTS (SELECT 1 FROM block WHERE other = value), "
             "EXISTS (SELECT 1 FROM muted_user WHERE user = value) FROM json_each(?)",
@@ -36,28 +60,41 @@ class Rights:
         self._blocked = {user for user, blocked, _ in rows if blocked}
         self._muted = {user for user, _, muted in rows if muted}
 
-    def blocked(self, user: int, sender: int) -> bool:
-        """Return whether a user blocks a sender."""
-        return sender in self._blocked and blocks(self._connection, user, sender)
-
-    def muted(self, sender: int) -> Muted | None:
-        """Return why operators have a sender say nothing."""
-        if sender not in self._muted or (mute := mute_of(self._connection, sender, self._now)) is None:
-            return None
-        return muted_by(mute.until, "operator", mute.reason)
-
-    def place(self, group: int, sender: int) -> Place:
-        """Return a sender's place in a group.
+    def speaker(self, name: str, sender: int) -> Speaker:
+        """Return a sender in a conversation, which is looked at once.
 
         :raises CIMError: it is no member, or there is no such group
+        :raises OverflowError: there can be no such sender
         """
-        place = self._places.get((group, sender))
-        if place is None:
-            place = self._places[group, sender] = _place(self._connection, group, sender, self._now)
-        return place
+        return self._speakers.get((name, sender)) or self._look(name, sender)
+
+    def _look(self, name: str, sender: int) -> Speaker:
+        check_number(sender)
+        connection, now = self._connection, self._now
+        speaker = Speaker(mark_of(sender))
+        if name == conversations.EVERYONE:
+            speaker.everywhere = True
+        else:
+            talk = conversations.parse(name)
+            if isinstance(talk, conversations.GroupConversation):
+                speaker.version, speaker.floor, speaker.muted = _place(connection, talk.id, sender, now)
+            else:
+                speaker.people = talk.low, talk.high
+                speaker.blocked = sender in self._blocked and blocks(connection, talk.other(sender), sender)
+        if sender in self._muted and (mute := mute_of(connection, sender, now)) is not None:
+            speaker.muted = muted_by(mute.until, "operator", mute.reason)
+        self._speakers[name, sender] = speaker
+        return speaker
 
 
-def _place(connection: sqlite3.Connection, group: int, sender: int, now: int) -> Place:
+def check_number(number: int) -> None:
+    """Raise an OverflowError if no column can hold a number."""
+    if not -positions.LIMIT <= number < positions.LIMIT:
+        raise OverflowError(f"{number} is too large")
+
+
+def _place(connection: sqlite3.Connection, group: int, sender: int, now: int) -> tuple[int, Position, Muted | None]:
+    """Return the version of a group, up to where its member may not read, and why it may say nothing."""
     found = connection.execute("SELECT version, muted, ended FROM talk WHERE id = ?", (group,)).fetchone()
     if found is None:
         raise NotFound()
