@@ -111,7 +111,7 @@ class MemoryStore(Service):
         self.pushes = SqlitePushes(sqlite, now)
         self.credentials = SqliteCredentials(sqlite, now)
         self.invitation_codes = SqliteInvitationCodes(sqlite, now)
-        self.reset_codes = SqliteResetCodes(sqlite, now)
+        self.reset_codes = SqliteResetCodes(sqlite, now, self.credentials)
         self.page_logins = SqlitePageLogins(sqlite, now)
         self.external_ids = SqliteExternalIds(sqlite, now)
         self.user_tokens = SqliteUserTokens(sqlite, now)

@@ -33,6 +33,45 @@ class CredentialsContract:
         self.assertEqual(await self.store.accounts.account(alice.id), alice)
         self.assertEqual(await self.store.accounts.register("张三 %"), alice)
 
+    async def test_what_is_looked_up_is_as_the_last_change_left_it(self):
+        alice = await self.credentials.create("alice", "one")
+        self.assertIsNone(await self.credentials.credential(alice.id + 1))
+
+        async def look():
+            # Twice: what is remembered of the first look must not differ either.
+            first, second = [await self.credentials.credential(alice.id) for _ in range(2)]
+            self.assertEqual(first, second)
+            return first
+
+        self.assertEqual(await look(), Credential("one", 0))
+        await self.credentials.rehash(alice.id, "one", "two")
+        self.assertEqual(await look(), Credential("two", 0))
+        await self.credentials.revoke(alice.id, 5)
+        self.assertEqual(await look(), Credential("two", 5))
+        self.assertEqual(await self.credentials.set_password(alice.id, "three", 3), 6)
+        self.assertEqual(await look(), Credential("three", 6))
+        ban = await self.credentials.ban(alice.id, 9, reason="spam")
+        self.assertEqual(await look(), Credential("three", 9, ban))
+        await self.credentials.unban(alice.id)
+        self.assertEqual(await look(), Credential("three", 9))
+        code = ResetCode.parse(make_reset_code(alice.id, os.urandom))
+        await self.store.reset_codes.make(code, 60)
+        self.assertEqual(await self.store.reset_codes.use(code, "four", 20), 20)
+        self.assertEqual(await look(), Credential("four", 20))
+        await self.credentials.delete(alice.id)
+        self.assertIsNone(await look())
+
+    async def test_looks_beside_a_change(self):
+        alice = await self.credentials.create("alice", "one")
+        looks = [self.credentials.credential(alice.id)]
+        change = self.credentials.revoke(alice.id, 5)
+        looks += [self.credentials.credential(alice.id) for _ in range(3)]
+        await change
+        self.assertEqual(await self.credentials.credential(alice.id), Credential("one", 5))
+        for look in looks:
+            await look
+        self.assertEqual(await self.credentials.credential(alice.id), Credential("one", 5))
+
     async def test_a_taken_name(self):
         alice = await self.credentials.create("alice", "one")
         bob = await self.store.accounts.register("bob")

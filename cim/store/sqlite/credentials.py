@@ -1,14 +1,19 @@
-"""Credentials in SQLite. The time from which tokens are valid never moves back, whatever a route's clock says."""
+"""Credentials in SQLite. The time from which tokens are valid never moves back, whatever a route's clock says.
+
+No other process writes to the file, so credentials that were read are answered from memory until one changes.
+"""
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from cim.cache import Cache
 from cim.errors import Conflict
 from cim.interfaces import ICredentials
 from cim.model import Account, Credential, Sanction
@@ -23,11 +28,16 @@ from cim.store.sqlite.restrictions import lift_all
 from cim.store.sqlite.sanctions import held
 
 if TYPE_CHECKING:
+    from cim.daemon.sqlite import Work
     from cim.external_ids import ExternalId
     from cim.store.sqlite.threads import Sqlite
 
+T = TypeVar("T")
+
 #: How many groups one step of deleting an account leaves.
 STEP = 100
+#: How many credentials are kept in memory, those that were read last.
+MAX_KEPT = 20_000
 
 
 def put_password(
@@ -55,24 +65,45 @@ class SqliteCredentials:
     def __init__(self, sqlite: Sqlite, now: Callable[[], int]) -> None:
         self._sqlite = sqlite
         self._now = now
+        # User -> its row, (None,) if there is none.
+        self._kept: Cache[int, tuple[Any, ...]] = Cache(now, math.inf, MAX_KEPT)
 
     def credential(self, user: int) -> Deferred[Credential | None]:
         """See ICredentials."""
+        kept = self._kept.get(user)
+        if kept is None:
+            return Deferred.fromCoroutine(self._kept.look_up(user, self._row)).addCallback(self._of)
+        return succeed(self._of(kept))
 
-        now = self._now()
-
-        def work(connection: sqlite3.Connection) -> Credential | None:
-            row = connection.execute(
+    def _row(self, user: int) -> Deferred[tuple[Any, ...]]:
+        def work(connection: sqlite3.Connection) -> tuple[Any, ...]:
+            row: tuple[Any, ...] | None = connection.execute(
                 "SELECT password, valid_from, until, reason, since FROM credential LEFT JOIN suspended USING (user) "
                 "WHERE user = ?",
                 (user,),
             ).fetchone()
-            if row is None:
-                return None
-            password, valid_from, *ban = row
-            return Credential(password, valid_from, held(*ban, now=now))
+            return row or (None,)
 
         return self._sqlite.read("credential", work)
+
+    def _of(self, row: tuple[Any, ...]) -> Credential | None:
+        if row == (None,):
+            return None
+        password, valid_from, *ban = row
+        return Credential(password, valid_from, held(*ban, now=self._now()))
+
+    def change(self, name: str, user: int, work: Work[T]) -> Deferred[T]:
+        """Run `work`, which changes a user's credential or ban, counted under `name`; see Sqlite.write.
+
+        Nothing of what was kept before stays, nor what is read until the change is on disk.
+        """
+
+        def changed(result: T) -> T:
+            self._kept.forget(user)
+            return result
+
+        self._kept.forget(user)
+        return self._sqlite.write(name, work).addBoth(changed)
 
     def create(
         self, name: str, password: str, invitation: str = "", external: ExternalId | None = None
@@ -91,13 +122,16 @@ class SqliteCredentials:
                 put_external(connection, account.id, external, now)
             return account
 
-        return self._sqlite.write("create_account", work)
+        def created(account: Account) -> Account:
+            # Somebody may have asked for this id when it was nobody's.
+            self._kept.forget(account.id)
+            return account
+
+        return self._sqlite.write("create_account", work).addCallback(created)
 
     def set_password(self, user: int, password: str, now: int, seen: int | None = None) -> Deferred[int | None]:
         """See ICredentials."""
-        return self._sqlite.write(
-            "set_password", lambda connection: put_password(connection, user, password, now, seen)
-        )
+        return self.change("set_password", user, lambda connection: put_password(connection, user, password, now, seen))
 
     def rehash(self, user: int, before: str, password: str) -> Deferred[None]:
         """See ICredentials."""
@@ -107,7 +141,7 @@ class SqliteCredentials:
                 "UPDATE credential SET password = ? WHERE user = ? AND password = ?", (password, user, before)
             )
 
-        return self._sqlite.write("rehash", work)
+        return self.change("rehash", user, work)
 
     def revoke(self, user: int, now: int) -> Deferred[None]:
         """See ICredentials."""
@@ -115,7 +149,7 @@ class SqliteCredentials:
         def work(connection: sqlite3.Connection) -> None:
             connection.execute("UPDATE credential SET valid_from = max(valid_from, ?) WHERE user = ?", (now, user))
 
-        return self._sqlite.write("revoke", work)
+        return self.change("revoke", user, work)
 
     def ban(self, user: int, now: int, *, seconds: float = 0, reason: str = "") -> Deferred[Sanction | None]:
         """See ICredentials."""
@@ -130,7 +164,7 @@ class SqliteCredentials:
             connection.execute("DELETE FROM reset_code WHERE user = ?", (user,))
             return ban
 
-        return self._sqlite.write("ban", work)
+        return self.change("ban", user, work)
 
     def unban(self, user: int) -> Deferred[bool]:
         """See ICredentials."""
@@ -140,7 +174,7 @@ class SqliteCredentials:
             gone = connection.execute("DELETE FROM suspended WHERE user = ? RETURNING until, reason, since", (user,))
             return any(held(*row, now=now) for row in gone.fetchall())
 
-        return self._sqlite.write("unban", work)
+        return self.change("unban", user, work)
 
     def delete(self, user: int) -> Deferred[bool]:
         """See ICredentials."""
@@ -169,4 +203,4 @@ class SqliteCredentials:
             forget_reports(connection, user)
             return connection.execute("DELETE FROM account WHERE id = ?", (user,)).rowcount > 0
 
-        return await self._sqlite.write("delete", work)
+        return await self.change("delete", user, work)

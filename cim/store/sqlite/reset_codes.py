@@ -10,7 +10,7 @@ from zope.interface import implementer
 
 from cim.interfaces import IResetCodes
 from cim.reset_codes import ResetCode
-from cim.store.sqlite.credentials import put_password
+from cim.store.sqlite.credentials import SqliteCredentials, put_password
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,11 +25,15 @@ def _valid(connection: sqlite3.Connection, code: ResetCode, now: int) -> bool:
 
 @implementer(IResetCodes)
 class SqliteResetCodes:
-    """Reset codes on disk."""
+    """Reset codes on disk.
 
-    def __init__(self, sqlite: Sqlite, now: Callable[[], int]) -> None:
+    :param credentials: in the same file
+    """
+
+    def __init__(self, sqlite: Sqlite, now: Callable[[], int], credentials: SqliteCredentials) -> None:
         self._sqlite = sqlite
         self._now = now
+        self._credentials = credentials
 
     def make(self, code: ResetCode, seconds: float) -> Deferred[int | None]:
         """See IResetCodes."""
@@ -60,4 +64,4 @@ class SqliteResetCodes:
                 return None
             return put_password(connection, code.user, password, now)
 
-        return self._sqlite.write("use_reset_code", work)
+        return self._credentials.change("use_reset_code", code.user, work)

@@ -78,7 +78,7 @@ class SqliteStore(Service):
         self.pushes = SqlitePushes(self._threads, now)
         self.credentials = SqliteCredentials(self._threads, now)
         self.invitation_codes = SqliteInvitationCodes(self._threads, now)
-        self.reset_codes = SqliteResetCodes(self._threads, now)
+        self.reset_codes = SqliteResetCodes(self._threads, now, self.credentials)
         self.page_logins = SqlitePageLogins(self._threads, now)
         self.external_ids = SqliteExternalIds(self._threads, now)
         self.user_tokens = SqliteUserTokens(self._threads, now)
