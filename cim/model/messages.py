@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from cim.model.accounts import ID_LIMIT
 from cim.model.groups import Invitation
@@ -37,9 +37,11 @@ class Fate(enum.StrEnum):
     REFUSED = "refused"
 
 
-@frozen
+@define
 class Append:
     """A message on its way into a conversation.
+
+    Nobody changes one; to make a frozen one for each message would take three times as long.
 
     :param conversation: its name, `p:...` or `g:...`
     :param client_id: the sender's id for it; a repetition has the same one in the same conversation
@@ -76,9 +78,9 @@ class Append:
     by_operator: bool = False
 
 
-@frozen
+@define
 class Appended:
-    """Where a message stands in its conversation.
+    """Where a message stands in its conversation. Nobody changes one (see Append).
 
     :param previous: the last position before it; empty for the first message
     :param repeated: whether it was stored already; then `sent_at` and `body` are those of the first time

@@ -52,6 +52,73 @@ class OrderContract(Conversing):
         )
         self.assertEqual([result.repeated for result in results], [True, False])
 
+    # Runs: what one says at once, each message after the one before
+
+    def run_of(self, client_ids, after="", **more):
+        """Return messages of which each has its client_id as its text, and comes after the one before."""
+        items = []
+        for client_id in client_ids:
+            items.append(self.item(client_id, client_id=client_id, after=after, sent_at=self.now(), **more))
+            after = client_id
+        for item in items[1:]:
+            item.sent_at = items[0].sent_at
+        return items
+
+    async def test_a_run_is_stored_in_a_row(self):
+        said = (await self.say("before"))[0]
+        names = [f"n{number}" for number in range(50)]
+        results = await self.conversations.append(self.run_of(names))
+        places = [result.position for result in results]
+        self.assertEqual([result.previous for result in results], [said, *places[:-1]])
+        self.assertEqual({(result.repeated, result.version) for result in results}, {(False, 0)})
+        page = await self.read()
+        self.assertEqual((self.texts(page), page.positions), (["before", *names], [said, *places]))
+        self.assertEqual((await self.unread(BOB), await self.unread(ALICE)), (51, 0))
+        self.assertEqual((await self.head(BOB)).latest, places[-1])
+        again = await self.conversations.append(self.run_of(names))
+        self.assertEqual([(one.position, one.repeated) for one in again], [(place, True) for place in places])
+        self.assertEqual([one.previous for one in again], [said, *places[:-1]])
+
+    async def test_what_was_stored_before_is_not_stored_again_within_a_run(self):
+        await self.conversations.append(self.run_of(["c", "f"]))
+        results = await self.conversations.append(self.run_of(["a", "b", "c", "d", "e", "f", "g"]))
+        self.assertEqual([one.repeated for one in results], [name in "cf" for name in "abcdefg"])
+        self.assertEqual(self.texts(await self.read()), ["c", "f", "a", "b", "d", "e", "g"])
+
+    async def test_a_message_that_is_twice_in_a_run_is_stored_once(self):
+        results = await self.conversations.append(self.run_of(["a", "b", "a", "c", "b"]))
+        self.assertEqual([one.repeated for one in results], [False, False, True, False, True])
+        self.assertEqual(self.texts(await self.read()), ["a", "b", "c"])
+
+    async def test_a_conflict_within_a_run_holds_nothing_up(self):
+        await self.append("other", client_id="b")
+        results = await self.conversations.append(self.run_of(["a", "b", "c"]))
+        self.assertEqual([type(one) for one in results], [Appended, Conflict, Appended])
+        self.assertEqual(self.texts(await self.read()), ["other", "a", "c"])
+
+    async def test_a_run_out_of_order_is_refused_whole(self):
+        results = await self.conversations.append(self.run_of(["a", "b", "c"], after="never"))
+        self.assertEqual([type(one) for one in results], [OutOfOrder] * 3)
+        self.assertEqual(self.texts(await self.read()), [])
+        # What is there already is a repetition nevertheless, and what comes after that is in order.
+        await self.append("b", client_id="b")
+        results = await self.conversations.append(self.run_of(["a", "b", "c"], after="never"))
+        self.assertEqual([type(one) for one in results], [OutOfOrder, Appended, Appended])
+
+    async def test_runs_of_two_senders_in_one_call(self):
+        group = (await self.store.groups.create(ALICE, "group", open=True, history=True)).id
+        await self.store.groups.add(group, BOB, BOB)
+        where = {"conversation": conversations.group(group)}
+        first = self.run_of(["a", "b"], **where), self.run_of(["a", "b"], sender=BOB, **where)
+        results = await self.conversations.append(
+            [*first[0], *first[1], *self.run_of(["c"], "b", **where), *self.run_of(["x"], sender=CAROL, **where)]
+        )
+        self.assertEqual([type(one) for one in results], [Appended] * 5 + [Forbidden])
+        self.assertEqual(len({one.version for one in results[:5]}), 1)
+        page = await self.read(where["conversation"])
+        said = [(native.parse_body(body).sender, native.parse_body(body).text) for body in page.bodies]
+        self.assertEqual(said[-5:], [(ALICE, "a"), (ALICE, "b"), (BOB, "a"), (BOB, "b"), (ALICE, "c")])
+
     async def test_a_message_out_of_order_changes_nothing(self):
         await self.say("hello")
         before = await self.everything()
@@ -209,15 +276,27 @@ class Calls:
 
     async def run(self, case, routes):
         for _ in range(30):
-            items = [self.item(case) for _ in range(self.random.randint(1, 6))]
+            items = []
+            for _ in range(self.random.randint(1, 8)):
+                items.append(self.item(case, items[-1] if items and self.random.random() < 0.7 else None))
             results = await self.random.choice(routes).append(items)
             for item, result in zip(items, results, strict=True):
                 self.check(case, item, result)
         page = await routes[0].read(self.conversation, limit=1000)
         case.assertEqual([entry.position for entry in page.entries], [place for place, _ in self.stored.values()])
 
-    def item(self, case):
+    def item(self, case, before=None):
+        """Return a message; one that `before` precedes goes on with what its sender says."""
         names = [f"c{number}" for number in range(12)]
+        if before is not None:
+            return case.item(
+                self.random.choice(("one", "one", "one", "other")),
+                client_id=self.random.choice((*names, f"more-{len(self.stored)}-{self.random.random()}")),
+                after=before.client_id,
+                sender=before.sender,
+                conversation=self.conversation,
+                sent_at=before.sent_at,
+            )
         what = {}
         if self.texts and self.random.random() < 0.4:
             places = [place for place, _ in self.stored.values()]
@@ -246,7 +325,8 @@ class Calls:
         elif ref and self.texts[ref]:
             case.assertIsInstance(result, NotFound)
         else:
-            case.assertEqual(result.repeated, False)
+            last = next(reversed(self.stored.values()), ("", b""))[0]
+            case.assertEqual((result.repeated, result.previous), (False, last))
             self.stored[key] = result.position, item.digest
             if item.counts:
                 self.texts[result.position] = False

@@ -29,6 +29,8 @@ removed them.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from itertools import chain
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -69,6 +71,12 @@ STANDING = script("standing", "positions")
 MARK = script("mark", "positions")
 HEADS = script("heads", "positions")
 REWRITE = script("rewrite")
+
+#: What all messages of a run have in common, apart from what is charged to each.
+_of_run = attrgetter(
+    *("conversation", "sender", "sent_at"),
+    *("fate", "counts", "refers", "recalls", "edits", "past_blocks", "by_operator"),
+)
 
 
 @implementer(IConversations)
@@ -114,14 +122,17 @@ class RedisConversations:
         kept = self._retention
         args: list[str | bytes | int] = [self._clock.now(), kept.count, kept.ms, EVERYONE_KEPT, kept.bytes]
         args += (quota, int(self._no_space()), self._clock.lift())
-        for item, charge in zip(items, charges, strict=True):
-            keys.append(Key.STREAM.of(item.conversation))
-            terms = f"{_role(item)}|{item.recalls or item.refers}|{item.past_blocks:d}|{charge}"
-            args += (item.sender, item.client_id, item.digest, item.body, item.sent_at, item.after, terms)
+        for charge, run in _runs(items, charges):
+            first = run[0]
+            sender = first.sender
+            terms = f"{_role(first)}|{first.recalls or first.refers}|{first.past_blocks:d}|{charge}"
+            keys.append(Key.STREAM.of(first.conversation))
+            args += (sender, first.sent_at, terms, len(run), f"{sender}:{first.after}" if first.after else "")
+            args += [f"{sender}:{item.client_id}" for item in run]
+            for item in run:
+                args += (item.digest, item.body)
         args.append(int(self.followed))
-        return self._connection.run_in_epoch(APPEND, keys, args).addCallback(
-            lambda answers: [self._appended(*pair) for pair in zip(items, answers, strict=True)]
-        )
+        return self._connection.run_in_epoch(APPEND, keys, args).addCallback(self._answers, items)
 
     async def _append_later(self, items: Sequence[Append]) -> list[Appended | CIMError]:
         await self._connection.ready()  # which knows the time
@@ -132,26 +143,31 @@ class RedisConversations:
             return item.charge
         if not self._retention.user_bytes:
             return "-"
-        size, random = len(item.body), self._random()
-        return f"{blocks(size, False, random)} {blocks(size, True, random)}"
+        return quota_charge(len(item.body), self._random())
 
-    def _appended(self, item: Append, answer: Any) -> Appended | CIMError:
-        if isinstance(answer, list):
-            position, previous, sent_at, version, body, recalled, unfit = answer
-            # If it has been trimmed, use the repeated message instead.
-            body = readable(body or item.body, recalled is not None) or item.body
-            if unfit:
-                body = without_edit(body)
-            return Appended(position.decode(), previous.decode(), int(sent_at), body, True, int(version))
-        if answer[:1] == b"!":
-            self._connection.refused(APPEND.name, answer[1:].decode(errors="replace"))
-            return StoreUnavailable()
-        if answer[:1] == b"-":
-            return refused(answer[1:].decode(errors="replace"))
-        position, previous, version = answer.decode().split(" ")
-        if not previous:
-            self._saw(item.conversation, int(position.partition("-")[0]))
-        return Appended(position, previous, item.sent_at, item.body, False, int(version))
+    def _answers(self, runs: Sequence[Sequence[Any]], items: Sequence[Append]) -> list[Appended | CIMError]:
+        its = iter(items)
+        results: list[Appended | CIMError] = []
+        for answer in chain.from_iterable(runs):
+            if isinstance(answer, list):
+                results.append(_repeated(next(its), answer))
+            elif answer[:1] == b"!":
+                self._connection.refused(APPEND.name, answer[1:].decode(errors="replace"))
+                next(its)
+                results.append(StoreUnavailable())
+            elif answer[:1] == b"-":
+                next(its)
+                results.append(refused(answer[1:].decode(errors="replace")))
+            else:
+                last, previous, version, count = answer.decode().split(" ")
+                epoch, _, n = last.partition("-")
+                for number in range(int(n) - int(count) + 1, int(n) + 1):
+                    item, position = next(its), f"{epoch}-{number}"
+                    if not previous:
+                        self._saw(item.conversation, int(epoch))
+                    results.append(Appended(position, previous, item.sent_at, item.body, False, int(version)))
+                    previous = position
+        return results
 
     def _saw(self, conversation: str, number: int) -> None:
         """Take note of the number with which a conversation begins, which no other one begins with."""
@@ -312,6 +328,42 @@ class RedisConversations:
 def marks_key(user: int, device: str) -> str:
     """Return the key of the marks of a device."""
     return f"{Key.MARKS.of(user)}:{device}"
+
+
+def quota_charge(size: int, random: float) -> str:
+    """Return the bytes that a quota pays for a message, and those if it is the first one of its conversation.
+
+    :param size: bytes of its body
+    :param random: a number from 0 to 1
+    """
+    first = blocks(size, True, random)
+    return f"{blocks(size, False, random)} {first}" if first else "0 0"
+
+
+def _runs(items: Sequence[Append], charges: Sequence[str]) -> list[tuple[str, list[Append]]]:
+    """Return messages in runs, as append.lua takes them, each with what is charged to each of its messages."""
+    runs: list[tuple[str, list[Append]]] = []
+    run: list[Append] = []
+    charged, before = "", None
+    for item, charge in zip(items, charges, strict=True):
+        if before is None or not (
+            item.after == before.client_id and charge == charged and _of_run(item) == _of_run(before)
+        ):
+            run, charged = [], charge
+            runs.append((charge, run))
+        run.append(item)
+        before = item
+    return runs
+
+
+def _repeated(item: Append, answer: Sequence[Any]) -> Appended:
+    """Return where a message is that was stored before."""
+    position, previous, sent_at, version, body, recalled, unfit = answer
+    # If it has been trimmed, use the repeated message instead.
+    body = readable(body or item.body, recalled is not None) or item.body
+    if unfit:
+        body = without_edit(body)
+    return Appended(position.decode(), previous.decode(), int(sent_at), body, True, int(version))
 
 
 def _role(item: Append) -> str:

@@ -24,7 +24,7 @@ local function open_once(talk, text)
   if has_earlier == 1 then talk.earlier = ONCE .. talk.tag .. ':before' end
 end
 
-local function text_of(epoch, n) return epoch > 0 and digits(epoch) .. '-' .. digits(n) or '' end
+local function text_of(epoch, n) return epoch > 0 and string.format('%d-%d', epoch, n) or '' end
 
 -- Returns position, the one before, sent_at and digest of a record; nil if it was too long ago, or too many messages.
 local function parsed(record, total)
@@ -44,16 +44,22 @@ local function parsed_single(record, total)
   return position, before == '=' and previous(position, {}) or before, sent_at, digest
 end
 
--- Returns what `parsed` does of what is remembered of a message, or nil.
-local function recall(talk, field, total)
-  local record = talk.records and talk.records[field] or call('HGET', talk.once, field)
+-- Looks up some messages, whose fields are ARGV[from] to ARGV[upto]; returns their records in both hashes.
+local nothing = {}
+local function look_up(talk, from, upto)
+  return call('HMGET', talk.once, unpack(ARGV, from, upto)),
+         talk.earlier and call('HMGET', talk.earlier, unpack(ARGV, from, upto)) or nothing
+end
+
+-- Returns what `parsed` does of what is remembered of a message, or nil; given what was looked up.
+local function recall(talk, field, total, record, earlier)
+  record = talk.records[field] or record
   if record then
     local position, before, sent_at, digest = parsed(record, total)
     if position then return position, before, sent_at, digest end
   end
-  record = talk.earlier and call('HGET', talk.earlier, field)
-  if record then
-    local position, before, sent_at, digest = parsed(record, total)
+  if earlier then
+    local position, before, sent_at, digest = parsed(earlier, total)
     if position then return position, before, sent_at, digest end
   end
   record = mixed and call('GET', single(talk, field))
@@ -63,17 +69,17 @@ end
 -- Remembers a message; no position is that of a refusal.
 local function remember(talk, field, epoch, n, before_epoch, before_n, sent_at, total, digest)
   local record = struct.pack(RECORD, epoch, n, before_epoch, before_n, sent_at, now, total) .. digest
-  if talk.records then talk.records[field] = record else talk.records = {[field] = record} end
+  talk.records[field] = record
   if mixed then
     local position = epoch > 0 and text_of(epoch, n) or '!'
-    record = {position, text_of(before_epoch, before_n), sent_at, total, digest}
+    record = {position, text_of(before_epoch, before_n), digits(sent_at), total, digest}
     call('SET', single(talk, field), table.concat(record, ' '), 'PX', ONCE_MS)
   end
 end
 
 -- Writes what this call is to remember of a conversation, which had `opened` messages before.
 local function close_once(talk)
-  if not talk.records then return end
+  if not next(talk.records) then return end
   local words, count, since = {}, 0, talk.since
   for field, record in pairs(talk.records) do
     words[count + 1], words[count + 2] = field, record

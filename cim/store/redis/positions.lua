@@ -11,7 +11,7 @@ end
 local function later(one, other) return beyond(one, other) and one or other end
 -- Returns the position up to which a member, by its record, may not read.
 local function floor_of(record) return string.match(record, '^%d (.*)$') or '' end
-local function digits(number) return string.format('%.0f', number) end
+local function digits(number) return string.format('%d', number) end
 -- Returns a key whose byte order is the order of positions.
 local function padded(position)
   local epoch, n = string.match(position, '^(%d+)-(%d+)$')
@@ -43,5 +43,5 @@ end
 local function previous(position, named)
   if named.p then return named.p end
   local epoch, n = numbers(position)
-  return digits(epoch) .. '-' .. digits(n - 1)
+  return string.format('%d-%d', epoch, n - 1)
 end

@@ -19,12 +19,11 @@ from twisted.internet.defer import Deferred
 
 from cim.errors import CIMError, Forbidden, NotFound, StoreUnavailable
 from cim.model import Append, Appended, Charge, ConversationHead, Fate, HeadsPage, Mark, Retention
-from cim.store.bounds import blocks
 from cim.store.pages import BEFORE_MS, MAX_LOOKED, parse_cursor
 from cim.store.redis.buckets import bucket_of
 from cim.store.redis.cluster.connection import gathered
 from cim.store.redis.cluster.quotas import NONE, PAY, TOO_MUCH, Quotas, buckets_of
-from cim.store.redis.conversations import HEADS, MARK, RedisConversations, marks_key
+from cim.store.redis.conversations import HEADS, MARK, RedisConversations, marks_key, quota_charge
 from cim.store.redis.invitations import waiting
 from cim.store.redis.keys import Key
 from cim.wire import conversations
@@ -152,8 +151,7 @@ class ClusterConversations(RedisConversations):
             elif not name.id:
                 continue
             if item.charge == Charge.USER and self._retention.user_bytes:
-                size, chance = len(item.body), self._random()
-                charges[at] = f"{blocks(size, False, chance)} {blocks(size, True, chance)}"
+                charges[at] = quota_charge(len(item.body), self._random())
                 if item.fate is Fate.STORED and not item.recalls:
                     later, _, first = charges[at].partition(" ")
                     # Only Redis knows whether it is the first.
