@@ -27,7 +27,7 @@ from cim.model import Append, Appended
 BATCH_ITEMS = 500
 BATCH_BYTES = 1 << 20
 #: The most messages of one sender in one call; when many wait they share it, down to the least.
-BATCH_OF_ONE, LEAST_OF_ONE = 32, 16
+BATCH_OF_ONE, LEAST_OF_ONE = 64, 32
 #: How many in one call are first of senders of whom nothing was left when an earlier call was made.
 BATCH_OF_FRESH = BATCH_ITEMS // 2
 #: How many messages are under way when no further call is made, as those who come later would wait behind them.

@@ -63,8 +63,8 @@ class Limits:
     connects: Limit = ADDRESS_CONNECTS
     unproven: int = UNPROVEN
     address_unproven: int = ADDRESS_UNPROVEN
-    turn: int = 32
-    share: int = 16
+    turn: int = 64
+    share: int = 32
     closing: int = 5
 
 
