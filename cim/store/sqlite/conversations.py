@@ -13,11 +13,10 @@ from zope.interface import implementer
 
 from cim.errors import CIMError, InvalidField
 from cim.interfaces import IConversations
-from cim.model import GUEST, Append, Appended, ConversationHead, Entry, HeadsPage, Mark, Page, Retention
+from cim.model import GUEST, Append, Appended, Entry, HeadsPage, Mark, Page, Retention
 from cim.store.pages import (
     BEFORE_MS,
     MAX_LOOKED,
-    MAX_UNREAD,
     PAGE_BYTES,
     Found,
     page_after,
@@ -30,7 +29,7 @@ from cim.store.sqlite.blocks import blocks
 from cim.store.sqlite.gathering import CALLS, Appends, Gathering
 from cim.store.sqlite.holdings import shrunk
 from cim.store.sqlite.invitations import waiting
-from cim.store.sqlite.tables import RECALLED
+from cim.store.sqlite.marks import device_of, end_of, forget_device, heads_of, reader_of, received_by, set_mark
 from cim.wire import conversations, native, positions
 
 if TYPE_CHECKING:
@@ -150,7 +149,7 @@ class SqliteConversations:
             where = positions.parse(position)
             if reader and not _may_read(connection, conversation, reader, where):
                 return Found("", [], [])
-            id, _ = _conversation(connection, conversation)
+            id, _ = end_of(connection, conversation)
             rows = connection.execute(f"{_MESSAGES} AND epoch = ? AND n = ? AND sent_at >= ?", (id, *where, oldest))
             return _found(connection, id, rows.fetchall())
 
@@ -168,7 +167,7 @@ class SqliteConversations:
         oldest = self._clock.now() - self._retention.ms
 
         def work(connection: sqlite3.Connection) -> set[str]:
-            id, _ = _conversation(connection, conversation)
+            id, _ = end_of(connection, conversation)
             standing = set()
             for text in texts:
                 where = positions.parse(text)
@@ -212,8 +211,10 @@ class SqliteConversations:
 
         def work(connection: sqlite3.Connection) -> tuple[HeadsPage, bool]:
             cursor = parse_cursor(after) if after else None
-            id, seen = _device(connection, user, device, void)
-            heads, more = _heads(connection, user, id, cursor, oldest, min(max(1, limit), MAX_LOOKED), device == GUEST)
+            id, seen = device_of(connection, user, device, void)
+            heads, more = heads_of(
+                connection, user, id, cursor, oldest, min(max(1, limit), MAX_LOOKED), device == GUEST
+            )
             invited = () if after else tuple(waiting(connection, user, now, since))
             return HeadsPage(tuple(heads), more, now, invited), 0 < seen < now - SEEN_WITHIN
 
@@ -236,11 +237,11 @@ class SqliteConversations:
         void = self._clock.now() - self._retention.device_ms
 
         def work(connection: sqlite3.Connection) -> dict[int, str]:
-            id, _ = _conversation(connection, conversation)
+            id, _ = end_of(connection, conversation)
             farthest: dict[int, str] = {}
             for user, names in devices.items():
-                held = [_received(connection, _device(connection, user, name, void)[0], id) for name in names]
-                farthest[user] = positions.text(max([*held, _reader(connection, id, user)[1]]))
+                held = [received_by(connection, device_of(connection, user, name, void)[0], id) for name in names]
+                farthest[user] = positions.text(max([*held, reader_of(connection, id, user)[1]]))
             return farthest
 
         return self._sqlite.read("reached", work)
@@ -253,15 +254,10 @@ class SqliteConversations:
         def work(connection: sqlite3.Connection) -> list[str]:
             self._calls += 1
             if self._calls % TRIM_EVERY == 0:
-                _forget_device(connection, void)
-            return [positions.text(_mark(connection, mark, now, void)) for mark in marks]
+                forget_device(connection, void)
+            return [positions.text(set_mark(connection, mark, now, void)) for mark in marks]
 
         return self._sqlite.write("mark", work)
-
-
-def _conversation(connection: sqlite3.Connection, name: str) -> tuple[int, positions.Position]:
-    found = connection.execute("SELECT id, epoch, n FROM conversation WHERE name = ?", (name,)).fetchone()
-    return (0, positions.ZERO) if found is None else (found[0], (found[1], found[2]))
 
 
 def _may_read(connection: sqlite3.Connection, conversation: str, user: int, position: positions.Position) -> bool:
@@ -274,7 +270,7 @@ def _may_read(connection: sqlite3.Connection, conversation: str, user: int, posi
 
 
 def _rewrite(connection: sqlite3.Connection, conversation: str, bodies: Mapping[str, bytes]) -> None:
-    id, _ = _conversation(connection, conversation)
+    id, _ = end_of(connection, conversation)
     where = "WHERE conversation = ? AND epoch = ? AND n = ?"
     for text, body in bodies.items():
         position = positions.parse(text)
@@ -293,7 +289,7 @@ def _standing(connection: sqlite3.Connection, id: int) -> str:
 def _read_after(
     connection: sqlite3.Connection, conversation: str, after: str, floor: str, limit: int, oldest: int
 ) -> tuple[Page, int]:
-    id, last = _conversation(connection, conversation)
+    id, last = end_of(connection, conversation)
     start = max(positions.parse(after), positions.parse(floor))
     first = connection.execute(
         "SELECT sent_at FROM message WHERE conversation = ? AND (epoch, n) > (?, ?) ORDER BY epoch, n LIMIT 1",
@@ -320,7 +316,7 @@ def _read_before(
     limit: int,
     oldest: int,
 ) -> tuple[Page, int]:
-    id, _ = _conversation(connection, conversation)
+    id, _ = end_of(connection, conversation)
     rows, more = _bounded(
         connection.execute(
             f"{_standing(connection, id)} AND (epoch, n) < (?, ?) AND (epoch, n) > (?, ?) AND sent_at >= ? "
@@ -359,149 +355,3 @@ def _found(connection: sqlite3.Connection, id: int, rows: Sequence[_Row]) -> Fou
         [row[2] for row in rows],
         {at: (False, row[3]) for at, row in enumerate(rows) if row[3]},
     )
-
-
-# Marks
-
-
-def _device(connection: sqlite3.Connection, user: int, device: str, void: int) -> tuple[int, int]:
-    """Return a device's id and when it was last seen; zeros if it is no longer known."""
-    found = connection.execute(
-        "SELECT id, seen FROM device WHERE user = ? AND name = ? AND seen >= ?", (user, device, void)
-    ).fetchone()
-    return (0, 0) if found is None else (found[0], found[1])
-
-
-def _received(connection: sqlite3.Connection, device: int, conversation: int) -> positions.Position:
-    found = connection.execute(
-        "SELECT epoch, n FROM received WHERE device = ? AND conversation = ?", (device, conversation)
-    ).fetchone()
-    return positions.ZERO if found is None else (found[0], found[1])
-
-
-def _reader(connection: sqlite3.Connection, conversation: int, user: int) -> tuple[int, positions.Position, int]:
-    """Return how many messages the user sent, the read mark, and how many messages of others are up to it."""
-    found = connection.execute(
-        "SELECT sent, epoch, n, others FROM reader WHERE conversation = ? AND user = ?", (conversation, user)
-    ).fetchone()
-    return (0, positions.ZERO, 0) if found is None else (found[0], (found[1], found[2]), found[3])
-
-
-def _forget_device(connection: sqlite3.Connection, void: int) -> None:
-    for (id,) in connection.execute("SELECT id FROM device WHERE seen < ? LIMIT 1", (void,)).fetchall():
-        connection.execute("DELETE FROM received WHERE device = ?", (id,))
-        connection.execute("DELETE FROM device WHERE id = ?", (id,))
-
-
-def _mark(connection: sqlite3.Connection, mark: Mark, now: int, void: int) -> positions.Position:
-    id, last = _conversation(connection, mark.conversation)
-    position = min(max(positions.parse(mark.position), positions.parse(mark.floor)), last)
-    if mark.device is None:
-        sent, read, _ = _reader(connection, id, mark.user)
-        if position <= read:
-            return read
-        set_read(connection, id, mark.user, position, sent)
-        return position
-    device, _ = _device(connection, mark.user, mark.device, void)
-    received = _received(connection, device, id)
-    if position <= received:
-        return received
-    if not device:
-        connection.execute(
-            "DELETE FROM received WHERE device = (SELECT id FROM device WHERE user = ? AND name = ?)",
-            (mark.user, mark.device),
-        )
-    device = connection.execute(
-        "INSERT INTO device (user, name, seen) VALUES (?, ?, ?) "
-        "ON CONFLICT (user, name) DO UPDATE SET seen = excluded.seen RETURNING id",
-        (mark.user, mark.device, now),
-    ).fetchone()[0]
-    connection.execute("INSERT OR REPLACE INTO received VALUES (?, ?, ?, ?)", (device, id, *position))
-    return position
-
-
-def set_read(
-    connection: sqlite3.Connection, conversation: int, user: int, position: positions.Position, sent: int
-) -> None:
-    """Set a read mark.
-
-    :param sent: how many messages of the conversation the user sent
-    """
-    counted = connection.execute("SELECT counted FROM conversation WHERE id = ?", (conversation,)).fetchone()[0]
-    others = counted - sent - _others_after(connection, conversation, user, position)
-    connection.execute(
-        "INSERT INTO reader (conversation, user, epoch, n, others) VALUES (?, ?, ?, ?, ?) "
-        "ON CONFLICT (conversation, user) "
-        "DO UPDATE SET epoch = excluded.epoch, n = excluded.n, others = excluded.others",
-        (conversation, user, *position, others),
-    )
-
-
-def _others_after(
-    connection: sqlite3.Connection, id: int, user: int, position: positions.Position, *, recalled: bool = False
-) -> int:
-    """Count others' messages after a position, up to MAX_UNREAD: all, or those that were recalled."""
-    messages, counts = ("message INDEXED BY message_recalled", f"= {RECALLED}") if recalled else ("message", "> 0")
-    count: int = connection.execute(
-        f"SELECT count(*) FROM (SELECT 1 FROM {messages} WHERE conversation = ? AND (epoch, n) > (?, ?) "
-        f"AND sender <> ? AND counts {counts} LIMIT ?)",
-        (id, *position, user, MAX_UNREAD),
-    ).fetchone()[0]
-    return count
-
-
-# Heads
-
-_CANDIDATES = "SELECT active, name, conversation.id, conversation.epoch, conversation.n, counted"
-
-
-def _heads(
-    connection: sqlite3.Connection,
-    user: int,
-    device: int,
-    cursor: tuple[int, str] | None,
-    oldest: int,
-    limit: int,
-    guest: bool,
-) -> tuple[list[ConversationHead], str]:
-    """Return heads, and the cursor of the next page or ""."""
-    until = cursor if cursor is not None else (1 << 62, "")
-    candidates = connection.execute(
-        f"{_CANDIDATES}, member.epoch, member.n FROM member JOIN conversation ON name = 'g:' || talk "
-        "WHERE user = ? AND (active, name) < (?, ?) AND active >= ?",
-        (user, *until, oldest),
-    ).fetchall()
-    for side in ("low", "high"):
-        candidates += connection.execute(
-            f"{_CANDIDATES}, 0, 0 FROM conversation WHERE {side} = ? AND {side} > 0 AND (active, name) < (?, ?) "
-            "AND active >= ? ORDER BY active DESC, name DESC LIMIT ?",
-            (user, *until, oldest, MAX_LOOKED + 1),
-        )
-    candidates.sort(reverse=True)
-    heads: list[ConversationHead] = []
-    for at, (active, name, id, epoch, n, counted, *floor) in enumerate(candidates):
-        if at == MAX_LOOKED or len(heads) == limit:
-            return heads, f"{candidates[at - 1][0]} {candidates[at - 1][1]}"
-        received = _received(connection, device, id)
-        sent, read, others = _reader(connection, id, user)
-        new = (epoch, n) > max(received, tuple(floor))
-        # Guests are shown the messages of others, and mark nothing as read.
-        if guest and (counted <= sent or not new):
-            continue
-        unread = min(MAX_UNREAD, max(0, counted - sent - others))
-        if unread and _trimmed(connection, id, read):
-            unread = min(unread, _others_after(connection, id, user, read))
-        if unread:
-            unread = max(0, unread - _others_after(connection, id, user, read, recalled=True))
-        if unread or new:
-            latest, received_text, read_text = map(positions.text, ((epoch, n), received, read))
-            heads.append(ConversationHead(name, latest, received_text, read_text, unread, active))
-    return heads, ""
-
-
-def _trimmed(connection: sqlite3.Connection, id: int, read: positions.Position) -> bool:
-    """Return whether messages after a position were removed."""
-    first = connection.execute(
-        "SELECT before_epoch, before_n FROM message WHERE conversation = ? ORDER BY epoch, n LIMIT 1", (id,)
-    ).fetchone()
-    return first is None or first > read

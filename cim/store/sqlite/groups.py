@@ -32,8 +32,8 @@ from cim.store.rules.group_values import (
     Unban,
 )
 from cim.store.sqlite.accounts import next_id
-from cim.store.sqlite.conversations import set_read
 from cim.store.sqlite.invitations import forget, held
+from cim.store.sqlite.marks import set_read
 from cim.store.sqlite.restrictions import ban, banned, bans_in, lift_all, mute, mutes_in, restrictions_of
 from cim.wire import positions
 from cim.wire.conversations import group as name_of_group
