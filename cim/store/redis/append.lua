@@ -8,13 +8,13 @@
 -- what each of them is to be; and for each its digest and body. At the end 1 if it is noted for followers of the logs
 -- that a conversation has changed (followers.py).
 -- Terms, with `|` between them: the effect (`counts` as unread, `recalls`, `removes` as operators do, `edits` or
--- `refers` to a text, or none; or `asked` if only what became of it is asked, or `refused` if it is, for the reason that
--- is its body), the position of that text, 1 if it is stored even if its receiver blocks its sender, and the bytes that
--- its sender's quota is to pay for, and those if it is the first of its conversation; `log` if it counts to its
+-- `refers` to a text, or none; or `asked` if only what became of it is asked, or `refused` if it is, for the reason
+-- that is its body), the position of that text, 1 if it is stored even if its receiver blocks its sender, and the bytes
+-- that its sender's quota is to pay for, and those if it is the first of its conversation; `log` if it counts to its
 -- conversation alone, `none`, or `-` without a quota.
--- The answer to a run has for messages that were stored in a row `position previous version count`, the position of the
--- last and the one before the first of them; and for each other message a list for a repetition, `-` and the reason for a refusal, or `!` and an
--- error. All is refused if what is stored went back and no new epoch has begun.
+-- The answer to a run has for messages that were stored in a row `position previous version count`, the position of
+-- the last and the one before the first of them; and for each other message a list for a repetition, `-` and the reason
+-- for a refusal, or `!` and an error. All is refused if what is stored went back and no new epoch has begun.
 --
 -- What a conversation counts is read once, and written once when all messages are appended.
 local record = call('HMGET', EPOCH, 'number', 'beat', 'once')
@@ -43,7 +43,8 @@ end
 
 -- Returns what a sender may do in a conversation and has said there, given the field `s:<sender>`.
 local function speaker_of(text)
-  return {version = '0', floor = '', count = text and string.match(text, '^%d+') + 0 or 0, position = false, known = false}
+  return {version = '0', floor = '', count = text and string.match(text, '^%d+') + 0 or 0, position = false,
+          known = false}
 end
 
 -- The conversations of this call, by their streams.
@@ -124,27 +125,6 @@ local function add(stream, position, sender, dated, running, body, before, charg
   return try('XADD', stream, position, 's', sender, 'w', dated, 't', running, 'b', body).err
 end
 
--- Returns why the text at a position cannot be revised by someone who may read what is after `floor`, or nil; `any`
--- lets it be one that does not count as unread.
-local function unfit(talk, position, floor, any)
-  if not beyond(position, floor) then return '-gone' end
-  local entry = call('XRANGE', talk.stream, position, position)[1]
-  local named = entry and message(entry)
-  if not named or now - named.w > kept_ms then return '-gone' end
-  if string.sub(named.t, 1, 1) == '-' and not any then return '-no-text' end
-  if call('ZSCORE', RECALLED .. talk.tag, padded(position)) then return '-recalled' end
-end
-
--- Returns the answer to a message, given the record of what it repeats.
-local function answer_again(talk, terms, speaker, digest, position, before, sent_at, its_digest)
-  if string.sub(its_digest, 1, #digest) ~= digest then return '-conflict' end
-  if position == '' then return '-refused ' .. string.sub(its_digest, #digest + 1) end
-  local entry = call('XRANGE', talk.stream, position, position)[1]
-  local reason = terms.ref ~= '' and terms.role ~= 'recalls' and unfit(talk, terms.ref, speaker.floor)
-  return {position, before, sent_at, speaker.version, entry and fields(entry).b or false,
-          call('ZSCORE', RECALLED .. talk.tag, padded(position)), reason and 1 or 0}
-end
-
 -- Whether the other one of a private conversation blocks a sender.
 local function is_blocked(talk, sender, speaker)
   if speaker.blocked == nil then
@@ -154,46 +134,117 @@ local function is_blocked(talk, sender, speaker)
   return speaker.blocked
 end
 
--- Returns why a member of a group may say nothing, or nil: given its record, until when all but admins may not, and
--- until when it may not itself, 0 for ever.
-local function muted_by_group(member, all, own)
-  local function holds(until_) return until_ == '0' or until_ and tonumber(until_) > now end
-  if holds(own) then return '-muted group ' .. own .. ' ' end
-  if string.sub(member, 1, 1) == '0' and holds(all) then return '-muted all ' .. all .. ' ' end
-end
-
 -- Whether an operator mutes anybody: mostly nobody, and then no message is looked at.
 local muting = call('EXISTS', MUTED) == 1
 
--- Returns why a user may say nothing, or nil.
-local function muted_by_operator(user)
-  local held = call('HGET', MUTED, user)
-  if not held then return nil end
-  local ends, reason = string.match(held, '^(%d+) %d+ (.*)$')
-  if ends == '0' or ends and tonumber(ends) > now then return '-muted operator ' .. ends .. ' ' .. reason end
+-- Returns the functions that few messages need: even to define one takes time.
+local made_seldom
+local function seldom()
+  if made_seldom then return made_seldom end
+
+  -- Returns why the text at a position cannot be revised by someone who may read what is after `floor`, or nil; `any`
+  -- lets it be one that does not count as unread.
+  local function unfit(talk, position, floor, any)
+    if not beyond(position, floor) then return '-gone' end
+    local entry = call('XRANGE', talk.stream, position, position)[1]
+    local named = entry and message(entry)
+    if not named or now - named.w > kept_ms then return '-gone' end
+    if string.sub(named.t, 1, 1) == '-' and not any then return '-no-text' end
+    if call('ZSCORE', RECALLED .. talk.tag, padded(position)) then return '-recalled' end
+  end
+
+  -- Returns the answer to a message, given the record of what it repeats.
+  local function answer_again(talk, terms, speaker, digest, position, before, sent_at, its_digest)
+    if string.sub(its_digest, 1, #digest) ~= digest then return '-conflict' end
+    if position == '' then return '-refused ' .. string.sub(its_digest, #digest + 1) end
+    local entry = call('XRANGE', talk.stream, position, position)[1]
+    local reason = terms.ref ~= '' and terms.role ~= 'recalls' and unfit(talk, terms.ref, speaker.floor)
+    return {position, before, sent_at, speaker.version, entry and fields(entry).b or false,
+            call('ZSCORE', RECALLED .. talk.tag, padded(position)), reason and 1 or 0}
+  end
+
+  -- Answers what became of a message, or notes that it is refused for a reason. Returns whether it is remembered, too.
+  local function settle(talk, terms, sender, speaker, sent_at, field, digest, reason, early, record, earlier)
+    local total = talk.total + 1
+    local position, before, its_time, its_digest = recall(talk, field, total, record, earlier)
+    if position then return answer_again(talk, terms, speaker, digest, position, before, its_time, its_digest), true end
+    if speaker.muted or terms.role == 'asked' then return speaker.muted or '-undecided' end
+    -- In its place among the others, or what names it as its predecessor would overtake those before it.
+    if early then return '-out-of-order' end
+    remember(talk, field, 0, 0, 0, 0, sent_at, total, digest .. reason)
+    return '-refused ' .. reason, true
+  end
+
+  -- Notes what a message at a position changes about the text that it refers to.
+  local function revise(talk, terms, position)
+    local text = padded(terms.ref)
+    call('ZREMRANGEBYLEX', EDITED .. talk.tag, '[' .. text .. ' ', '(' .. text .. '!')
+    if terms.role == 'recalls' then call('ZADD', RECALLED .. talk.tag, 0, text) end
+    if terms.role == 'edits' or terms.removes then
+      call('ZADD', EDITED .. talk.tag, 0, text .. ' ' .. position)
+    end
+  end
+
+  -- Returns why a member of a group may say nothing, or nil: given its record, until when all but admins may not, and
+  -- until when it may not itself, 0 for ever.
+  local function muted_by_group(member, all, own)
+    local function holds(until_) return until_ == '0' or until_ and tonumber(until_) > now end
+    if holds(own) then return '-muted group ' .. own .. ' ' end
+    if string.sub(member, 1, 1) == '0' and holds(all) then return '-muted all ' .. all .. ' ' end
+  end
+
+  -- Returns why a user may say nothing, or nil.
+  local function muted_by_operator(user)
+    local held = call('HGET', MUTED, user)
+    if not held then return nil end
+    local ends, reason = string.match(held, '^(%d+) %d+ (.*)$')
+    if ends == '0' or ends and tonumber(ends) > now then return '-muted operator ' .. ends .. ' ' .. reason end
+  end
+
+  -- Finds out what a sender may do in a group: why not to say anything, or the version of its members, after which
+  -- position it may read, and why it is muted.
+  local function ask_group(talk, sender, speaker)
+    local group = call('HMGET', GROUP .. talk.tag, 'version', 'ended', 'mute', 'm:' .. sender)
+    speaker.version = group[1]
+    if not group[1] or group[2] and sender ~= '0' then
+      speaker.refusal = '-not-found'
+      return
+    end
+    if sender == '0' then return end
+    local member = call('HGET', MEMBERS .. talk.tag, sender)
+    if not member then
+      speaker.refusal = '-forbidden'
+      return
+    end
+    speaker.floor = floor_of(member)
+    if group[3] or group[4] then speaker.muted = muted_by_group(member, group[3], group[4]) end
+  end
+
+  -- Removes what is too old; now and then, to keep up at little cost.
+  local function trim(talk, sender)
+    local stream = talk.stream
+    if talk.everyone then call('XTRIM', stream, 'MAXLEN', '~', ARGV[5]) end
+    if talk.held then
+      history().trim(talk, talk.held, sender)
+      return
+    end
+    local gone = history().trim_expired(stream, talk.tag)
+    if talk.everyone then return end
+    talk.bytes = talk.bytes and math.max(0, talk.bytes - gone) or call('MEMORY', 'USAGE', stream, 'SAMPLES', 0)
+    if call('XLEN', stream) * 2 >= kept or talk.bytes * 2 >= kept_bytes then
+      history().count_all(talk)
+      call('HDEL', talk.counters, 'bytes')
+      talk.bytes = nil
+    end
+  end
+
+  made_seldom = {unfit = unfit, answer_again = answer_again, settle = settle, revise = revise, ask_group = ask_group,
+                 muted_by_operator = muted_by_operator, trim = trim}
+  return made_seldom
 end
 
--- Finds out what a sender may do in a group: why not to say anything, or the version of its members, after which
--- position it may read, and why it is muted.
-local function ask_group(talk, sender, speaker)
-  local group = call('HMGET', GROUP .. talk.tag, 'version', 'ended', 'mute', 'm:' .. sender)
-  speaker.version = group[1]
-  if not group[1] or group[2] and sender ~= '0' then
-    speaker.refusal = '-not-found'
-    return
-  end
-  if sender == '0' then return end
-  local member = call('HGET', MEMBERS .. talk.tag, sender)
-  if not member then
-    speaker.refusal = '-forbidden'
-    return
-  end
-  speaker.floor = floor_of(member)
-  if group[3] or group[4] then speaker.muted = muted_by_group(member, group[3], group[4]) end
-end
-
--- Says what a conversation is to be found by, before it is: it may lag by a second, so that few messages write it. It is
--- set back if it was written by a clock that was ahead.
+-- Writes the indexes before the message, so that it can be found. They may lag by a second, so that few messages write
+-- them. They are set back if they were written by a clock that was ahead.
 local function index(talk, dated)
   local lag = dated - talk.indexed
   if talk.everyone or lag < LATE_MS and -lag <= STEP_MS then return end
@@ -207,29 +258,12 @@ local function index(talk, dated)
   talk.indexed = dated
 end
 
--- Removes what is too old; now and then, to keep up at little cost.
-local function trim(talk, sender)
-  local stream = talk.stream
-  if talk.everyone then call('XTRIM', stream, 'MAXLEN', '~', ARGV[5]) end
-  if talk.held then
-    history().trim(talk, talk.held, sender)
-    return
-  end
-  local gone = trim_expired(stream, talk.tag)
-  if talk.everyone then return end
-  talk.bytes = talk.bytes and math.max(0, talk.bytes - gone) or call('MEMORY', 'USAGE', stream, 'SAMPLES', 0)
-  if call('XLEN', stream) * 2 >= kept or talk.bytes * 2 >= kept_bytes then
-    history().count_all(talk)
-    call('HDEL', talk.counters, 'bytes')
-    talk.bytes = nil
-  end
-end
-
 -- Stores the j-th message of a run, and those behind it, up to another one, of which nothing may be remembered. Returns
 -- how many, and what is wrong if it is none.
 local function store(talk, terms, sender, speaker, sent_at, fields, bodies, j, upto, charge, records, earlier)
   local stream, own, first, last = talk.stream, talk.records, j, talk.last
-  local counts, counted, dated = terms.role == 'counts' and not talk.everyone, talk.counted, lift == 0 and sent_at or digits(sent_at + lift)
+  local counts, counted = terms.role == 'counts' and not talk.everyone, talk.counted
+  local dated = lift == 0 and sent_at or digits(sent_at + lift)
   local epoch_before, n_before = talk.epoch, talk.n
   index(talk, dated)
   local new_epoch, n = follow(talk)
@@ -265,21 +299,9 @@ local function store(talk, terms, sender, speaker, sent_at, fields, bodies, j, u
   return j - first
 end
 
--- Answers what became of a message, or notes that it is refused for a reason. Returns whether it is remembered, too.
-local function settle(talk, terms, sender, speaker, sent_at, field, digest, reason, early, record, earlier)
-  local total = talk.total + 1
-  local position, before, its_time, its_digest = recall(talk, field, total, record, earlier)
-  if position then return answer_again(talk, terms, speaker, digest, position, before, its_time, its_digest), true end
-  if speaker.muted or terms.role == 'asked' then return speaker.muted or '-undecided' end
-  -- In its place among the others, or what names it as its predecessor would overtake those before it.
-  if early then return '-out-of-order' end
-  remember(talk, field, 0, 0, 0, 0, sent_at, total, digest .. reason)
-  return '-refused ' .. reason, true
-end
-
--- Returns the answer to a message that is not to be stored, and whether it is remembered; or nil, whether all that is
--- behind it in its run may be stored, too, unless it is remembered, what it is charged to, what its conversation and its
--- sender hold, and what was paid for it.
+-- Returns the answer to a message that is not to be stored, and whether it is remembered; or nil, whether what is behind
+-- it in its run may be stored without such a look, what it is charged to, what its conversation and its sender hold, and
+-- what was paid for it.
 local function check(talk, terms, sender, speaker, sent_at, field, digest, body, early, record, earlier)
   local role, ref, charge, pays, muted = terms.role, terms.ref, terms.charge, terms.pays, speaker.muted
   local total, size = talk.total + 1, #body
@@ -292,11 +314,13 @@ local function check(talk, terms, sender, speaker, sent_at, field, digest, body,
   local free = pays == 0 and is_nearly_spent(sender)  -- pays nothing, but nor is it stored once all is spent
   if role == 'recalls' then muted = nil end
   local its, its_before, its_time, its_digest = recall(talk, field, total, record, earlier)
-  if its then return answer_again(talk, terms, speaker, digest, its, its_before, its_time, its_digest), true end
+  if its then
+    return seldom().answer_again(talk, terms, speaker, digest, its, its_before, its_time, its_digest), true
+  end
   if not (early or ref ~= '' or held or paid or free or no_space or muted) then return nil, not mixed, charge end
   if muted then return muted end
   if early then return '-out-of-order' end
-  local reason = ref ~= '' and unfit(talk, ref, speaker.floor, talk.everyone and terms.removes)
+  local reason = ref ~= '' and seldom().unfit(talk, ref, speaker.floor, talk.everyone and terms.removes)
   if reason and talk.low and terms.past_blocks and is_blocked(talk, sender, speaker) then
     return '-blocked'  -- it may recall what it has said, but learns nothing
   end
@@ -309,16 +333,6 @@ local function check(talk, terms, sender, speaker, sent_at, field, digest, body,
   if paid and not pay(sender, paid) then return '-quota 0' end
   if free and not (pay(sender, BLOCK) and pay(sender, -BLOCK)) then return '-quota 0' end
   return nil, false, charge, held, own, paid
-end
-
--- Notes what a message at a position changes about the text that it refers to.
-local function revise(talk, terms, position)
-  local text = padded(terms.ref)
-  call('ZREMRANGEBYLEX', EDITED .. talk.tag, '[' .. text .. ' ', '(' .. text .. '!')
-  if terms.role == 'recalls' then call('ZADD', RECALLED .. talk.tag, 0, text) end
-  if terms.role == 'edits' or terms.removes then
-    call('ZADD', EDITED .. talk.tag, 0, text .. ' ' .. position)
-  end
 end
 
 -- Returns the same answer to all messages of a run.
@@ -339,13 +353,13 @@ local function append(stream, at, count)
   end
   if talk.low and not terms.past_blocks and is_blocked(talk, sender, speaker) then return all(count, '-blocked') end
   if not speaker.known then
-    if not (talk.low or talk.everyone) then ask_group(talk, sender, speaker) end
-    if muting then speaker.muted = muted_by_operator(sender) or speaker.muted end
+    if not (talk.low or talk.everyone) then seldom().ask_group(talk, sender, speaker) end
+    if muting then speaker.muted = seldom().muted_by_operator(sender) or speaker.muted end
     speaker.known = true
   end
   if speaker.refusal then return all(count, speaker.refusal) end
 
-  local see = (terms.role == 'asked' or terms.role == 'refused') and settle or check
+  local see = (terms.role == 'asked' or terms.role == 'refused') and seldom().settle or check
   local fields, bodies = at + 4, at + 3 + count
   local records, earlier = look_up(talk, fields, fields + count)
   local known = after == '' or recall(talk, after, talk.total + 1, records[1], earlier[1])
@@ -368,8 +382,8 @@ local function append(stream, at, count)
       else
         answer = talk.last .. ' ' .. last .. ' ' .. speaker.version .. ' ' .. stored
         if held then history().appended(held, own, #body, talk.last) end
-        if terms.role == 'recalls' or terms.role == 'edits' then revise(talk, terms, talk.last) end
-        if talk.total % 16 == 0 then trim(talk, sender) end
+        if terms.role == 'recalls' or terms.role == 'edits' then seldom().revise(talk, terms, talk.last) end
+        if talk.total % 16 == 0 then seldom().trim(talk, sender) end
       end
     end
     answers[#answers + 1] = answer
@@ -380,27 +394,19 @@ end
 
 local function error_of(wrong) return '!' .. (type(wrong) == 'table' and wrong.err or tostring(wrong)) end
 
--- Calls `see` with each run: its number, its stream, where its arguments begin, and how many messages it has.
-local function each_run(see)
-  local at = 10
-  for i, stream in ipairs(KEYS) do
-    local count = ARGV[at + 3] + 0
-    see(i, stream, at, count)
-    at = at + 5 + 3 * count
-  end
-end
-
-local answers = {}
-each_run(function(i, stream, at, count)
+local answers, counts, at = {}, {}, 10
+for i, stream in ipairs(KEYS) do
+  local count = ARGV[at + 3] + 0
   local well, its = pcall(append, stream, at, count)
-  answers[i] = well and its or all(count, error_of(its))
-end)
+  answers[i], counts[i] = well and its or all(count, error_of(its)), count
+  at = at + 5 + 3 * count
+end
 for stream, talk in pairs(talks) do
   local well, wrong = pcall(close_talk, talk)
   if not well then
-    each_run(function(i, its, _, count)
-      if its == stream then answers[i] = all(count, error_of(wrong)) end
-    end)
+    for i, its in ipairs(KEYS) do
+      if its == stream then answers[i] = all(counts[i], error_of(wrong)) end
+    end
   end
 end
 return answers

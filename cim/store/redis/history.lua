@@ -9,31 +9,6 @@
 -- An entry with a field `f` counts to its conversation alone (2), or nowhere (1).
 local now, kept, kept_ms, kept_bytes = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[6])
 
-local function expired(entry) return now - (tonumber(fields(entry).w) or 0) > kept_ms end
-
--- Forgets which texts before a position were recalled or edited.
-local function forget_before(tag, position)
-  for _, key in ipairs({RECALLED, EDITED}) do
-    call('ZREMRANGEBYLEX', key .. tag, '-', '(' .. padded(position))
-  end
-end
-
--- Removes the oldest entries of a conversation that have expired, but not all of it. Returns how many bytes they had.
-local function trim_expired(stream, tag)
-  local first, bytes = call('XRANGE', stream, '-', '+', 'COUNT', 1)[1], 0
-  if first and expired(first) then
-    local oldest = call('XRANGE', stream, '-', '+', 'COUNT', 65)
-    for i, entry in ipairs(oldest) do
-      first = entry
-      if i == #oldest or not expired(entry) then break end
-      bytes = bytes + #(fields(entry).b or '')
-    end
-    call('XTRIM', stream, 'MINID', first[1])
-  end
-  if first and call('EXISTS', RECALLED .. tag, EDITED .. tag) > 0 then forget_before(tag, first[1]) end
-  return bytes
-end
-
 -- What the quotas of users pay for, as far as it was read.
 local spent = {}
 
@@ -74,6 +49,31 @@ local made
 local function history()
   if made then return made end
   local this_day, left = math.floor(now / DAY_MS), STEP_BYTES
+
+  local function expired(entry) return now - (tonumber(fields(entry).w) or 0) > kept_ms end
+
+  -- Forgets which texts before a position were recalled or edited.
+  local function forget_before(tag, position)
+    for _, key in ipairs({RECALLED, EDITED}) do
+      call('ZREMRANGEBYLEX', key .. tag, '-', '(' .. padded(position))
+    end
+  end
+
+  -- Removes the oldest entries of a conversation that have expired, but not all of it. Returns how many bytes they had.
+  local function trim_expired(stream, tag)
+    local first, bytes = call('XRANGE', stream, '-', '+', 'COUNT', 1)[1], 0
+    if first and expired(first) then
+      local oldest = call('XRANGE', stream, '-', '+', 'COUNT', 65)
+      for i, entry in ipairs(oldest) do
+        first = entry
+        if i == #oldest or not expired(entry) then break end
+        bytes = bytes + #(fields(entry).b or '')
+      end
+      call('XTRIM', stream, 'MINID', first[1])
+    end
+    if first and call('EXISTS', RECALLED .. tag, EDITED .. tag) > 0 then forget_before(tag, first[1]) end
+    return bytes
+  end
 
   local function holding(text)
     local entries, bytes, day, upto, behind, behind_bytes =
@@ -309,6 +309,6 @@ local function history()
   end
 
   made = {begin = begin, open = open, appended = appended, count_all = count_all, close = close, trim = trim,
-          make_room = make_room}
+          trim_expired = trim_expired, make_room = make_room}
   return made
 end
