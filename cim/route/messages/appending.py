@@ -2,9 +2,9 @@
 
 A message waits for no timer: an idle appender calls the store in the next reactor turn. While as many calls, or as many
 messages, are under way as serve the store best, others gather, so the busier it is, the larger the batches and the
-cheaper each message. Senders take turns: a call has few messages of each, and half of it is first for those of whom
-nothing has waited longer, so that nobody waits for what somebody else has said before. Nothing here ensures the order:
-the store does, by what each message names as `after`.
+cheaper each message. Senders take turns: a call has few messages of each, and half of it is first for those who say
+little, so that nobody waits for what somebody else has said before. Nothing here ensures the order: the store does, by
+what each message names as `after`.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ BATCH_ITEMS = 500
 BATCH_BYTES = 1 << 20
 #: The most messages of one sender in one call; when many wait they share it, down to the least.
 BATCH_OF_ONE, LEAST_OF_ONE = 64, 32
-#: How many in one call are first of senders of whom nothing was left when an earlier call was made.
-BATCH_OF_FRESH = BATCH_ITEMS // 2
+#: Who says little: of such a sender at most so many messages wait, and an earlier call has left none of them.
+FEW = 4
+#: How many messages, and bytes of bodies, in one call are first of those who say little.
+BATCH_OF_FEW, BYTES_OF_FEW = BATCH_ITEMS // 2, BATCH_BYTES // 2
 #: How many messages are under way when no further call is made, as those who come later would wait behind them.
 UNDER_WAY = 2 * BATCH_ITEMS
 #: The most messages that may wait.
@@ -60,10 +62,10 @@ class Appender:
         self._most = conversations.appends_at_once
         self._clock = clock
         self._tracer = tracer
-        # What waits, by its sender; the sender whose turn is next is the first. Those who had a turn and have more.
+        # What waits, by its sender; the sender whose turn is next is the first. Those who say much.
         self._waiting: OrderedDict[int, deque[_Waiting]] = OrderedDict()
-        # The others.
-        self._fresh: OrderedDict[int, deque[_Waiting]] = OrderedDict()
+        # Those who say little.
+        self._few: OrderedDict[int, deque[_Waiting]] = OrderedDict()
         self._count = 0
         self._calls = 0
         self._under_way = 0
@@ -82,9 +84,11 @@ class Appender:
         sender = items[0].sender
         waiting = self._waiting.get(sender)
         if waiting is None:
-            waiting = self._fresh.get(sender)
+            waiting = self._few.get(sender)
             if waiting is None:
-                waiting = self._fresh[sender] = deque()
+                waiting = self._few[sender] = deque()
+            if len(waiting) + len(items) > FEW:
+                self._waiting[sender] = self._few.pop(sender)
         for number, item in enumerate(items):
             waiting.append((item, number, done))
         self._count += len(items)
@@ -117,10 +121,10 @@ class Appender:
             waiting: list[_Waiting] = []
             more: list[tuple[int, deque[_Waiting]]] = []
             size = 0
-            share = max(LEAST_OF_ONE, BATCH_OF_ONE // (len(self._fresh) + len(self._waiting)))
-            while (self._fresh or self._waiting) and len(items) < BATCH_ITEMS and size < BATCH_BYTES:
-                is_first = not self._waiting or (self._fresh and len(items) < BATCH_OF_FRESH)
-                sender, said = (self._fresh if is_first else self._waiting).popitem(last=False)
+            share = max(LEAST_OF_ONE, BATCH_OF_ONE // (len(self._few) + len(self._waiting)))
+            while (self._few or self._waiting) and len(items) < BATCH_ITEMS and size < BATCH_BYTES:
+                few_first = self._few and len(items) < BATCH_OF_FEW and size < BYTES_OF_FEW
+                sender, said = (self._few if few_first or not self._waiting else self._waiting).popitem(last=False)
                 most = min(BATCH_ITEMS, len(items) + share)
                 while said and len(items) < most and size < BATCH_BYTES:
                     one = said.popleft()

@@ -104,7 +104,7 @@ class AppenderTests(SynchronousTestCase):
         self.turn()
         first, second = self.batches()
         half = BATCH_OF_ONE // 2
-        self.assertEqual(first, [*mine[:half], "b0"])
+        self.assertEqual(first, ["b0", *mine[:half]])
         self.assertEqual(second, mine[half : half + BATCH_OF_ONE])
         # Who comes now waits no longer than for what is under way.
         for number in range(2):
@@ -112,9 +112,10 @@ class AppenderTests(SynchronousTestCase):
         self.held.go()
         self.assertEqual(self.batches()[-1], ["c0", "c1", *mine[half + BATCH_OF_ONE :]])
 
-    def test_those_who_come_now_have_half_of_a_call_first(self):
+    def test_those_who_say_little_have_half_of_a_call_first(self):
         self.patch(appending, "BATCH_ITEMS", 4)
-        self.patch(appending, "BATCH_OF_FRESH", 2)
+        self.patch(appending, "BATCH_OF_FEW", 2)
+        self.patch(appending, "FEW", 3)
         self.patch(appending, "LEAST_OF_ONE", 2)
         self.patch(appending, "BATCH_OF_ONE", 2)
         for sender in (1, 2):
@@ -122,17 +123,34 @@ class AppenderTests(SynchronousTestCase):
                 self.put(f"{sender}.{number}", sender=sender)
         self.turn()
         self.assertEqual(self.batches(), [["1.0", "1.1", "2.0", "2.1"], ["1.2", "1.3", "2.2", "2.3"]])
-        for sender in (3, 4, 5):
-            for number in range(3):
+        for sender, count in ((6, 4), (3, 3), (4, 3), (5, 3)):
+            for number in range(count):
                 self.put(f"{sender}.{number}", sender=sender)
         called = []
-        for _ in range(4):
+        for _ in range(5):
             self.held.go()
             called.append(self.batches()[-1])
         self.assertEqual(
             called,
-            [["3.0", "3.1", "1.4", "1.5"], ["4.0", "4.1", "2.4", "2.5"], ["5.0", "5.1", "3.2", "4.2"], ["5.2"]],
+            [
+                ["3.0", "3.1", "1.4", "1.5"],
+                ["4.0", "4.1", "2.4", "2.5"],
+                ["5.0", "5.1", "6.0", "6.1"],
+                ["3.2", "4.2", "5.2", "6.2"],
+                ["6.3"],
+            ],
         )
+
+    def test_those_who_say_little_have_half_of_the_bytes_of_a_call_first(self):
+        self.patch(appending, "BATCH_BYTES", 100)
+        self.patch(appending, "BYTES_OF_FEW", 50)
+        for number in range(5):
+            self.put(f"1.{number}", sender=1, body=bytes(40))
+        for sender in (2, 3, 4):
+            self.put(f"{sender}.0", sender=sender, body=bytes(60))
+        self.turn()
+        self.held.go()
+        self.assertEqual(self.batches(), [["3.0", "1.1"], ["4.0", "1.2"]])
 
     def test_messages_put_together_are_told_together_as_far_as_one_call_has_them(self):
         self.patch(appending, "LEAST_OF_ONE", 2)
