@@ -129,7 +129,7 @@ class RunTests(RunCase):
         self.phone.say(*self.sends("01"), Packet(send=Send(user=self.bob.id, text="x" * 5000, client_id="big")))
         self.phone.say(*self.sends("2"))
         self.turn()
-        self.assertEqual(self.requests, [3, 1])
+        self.assertEqual(self.requests, [2, 1, 1])
         self.assertEqual(self.outcomes(), ["0", "1", "big", "2"])
 
     def test_what_came_before_a_goodbye_or_nonsense_is_stored(self):

@@ -119,7 +119,7 @@ class Submissions:
         failed: list[SendRequest] = []
         for run in runs_of(sends):
             if failed or not self._pass_up(run):
-                failed += run
+                failed += [send for send in run if send.link is None]
         for send in failed:
             self._fail(send, Unavailable())
         if sends and sends[-1].order.waiting:

@@ -75,7 +75,7 @@ KEPT_BYTES = 1 << 20
 #: How many unanswered requests stop the reading from a session's connection, and how few let it resume.
 STOP_READING = 64
 GO_ON_READING = 32
-#: How many Sends go up together at most, and the most bytes of one that others follow.
+#: How many Sends go up together at most, and the most bytes of each.
 RUN, SMALL = 32, 4096
 #: How many of these requests, and how many frames, a Sync for a page of the usual size counts as: the answer has up to
 #: 512 KiB. A larger page counts as several.
@@ -294,7 +294,8 @@ class NativeSession(Session):
             self.refuse(error, client_id[: native.MAX_CLIENT_ID])
             return
         sends = self._sends
-        if sends is not None and (conversation != self._conversation or len(sends) >= RUN):
+        is_large = len(body) > SMALL
+        if sends is not None and (conversation != self._conversation or len(sends) >= RUN or is_large):
             self._pass_up()
             sends = None
         if sends is None:
@@ -302,7 +303,7 @@ class NativeSession(Session):
             self._conversation = conversation
         sends.append((client_id, body))
         self.asked()
-        if len(body) > SMALL:
+        if is_large:
             self._pass_up()
 
     def end_of_read(self) -> None:

@@ -127,6 +127,23 @@ class RequestTests(SubmissionCase):
         session = next(iter(self.server.sessions))
         self.assertEqual(session.unanswered, 0)
 
+    def test_a_link_that_takes_only_the_first_of_what_is_sent_at_once(self):
+        """One of an earlier release, which takes them one at a time."""
+        send_packed = self.route.send_packed
+
+        def fill(item, droppable):
+            taken = send_packed(item, droppable)
+            self.route.full = len(self.route.items) >= 2
+            return taken
+
+        self.route.send_packed = fill
+        self.alice.say(*[Packet(send={"user": BOB, "text": "x", "client_id": name}) for name in "abcd"])
+        self.assertEqual(self.failures(self.alice), [("c", "unavailable"), ("d", "unavailable")])
+        for n, (request, packet) in enumerate(self.route.requests()):
+            self.accept(self.route, request, packet, n)
+        self.assertEqual([packet.accepted.client_id for packet in self.alice.packets()], ["a", "b"])
+        self.assertEqual(next(iter(self.server.sessions)).unanswered, 0)
+
     def test_sixty_four_unanswered_requests_stop_the_reading(self):
         for number in range(63):
             self.alice.send(BOB, "x", f"c{number}")
