@@ -10,7 +10,7 @@ from cim.errors import CIMError, NoRoom, RateLimited
 from cim.limits import NO_LIMIT, Limit
 from cim.model import Retention
 from cim.route.messages.limits import MESSAGE_LIMITS, Guest, Key
-from cim.route.messages.sending import Outgoing
+from cim.route.messages.outgoing import Outgoing
 from cim.wire import conversations, native
 from cim.wire.cim_pb2 import Send
 from tests.harness.cluster import Cluster

@@ -23,9 +23,10 @@ from cim.route.messages.group_entries import GroupEntries
 from cim.route.messages.grouping import Grouping
 from cim.route.messages.inviting import Inviting
 from cim.route.messages.limits import MESSAGE_LIMITS, MessageLimits
+from cim.route.messages.outgoing import Outgoing
 from cim.route.messages.reading import Reading
 from cim.route.messages.receipts import Receipts
-from cim.route.messages.sending import Outgoing, Sending
+from cim.route.messages.sending import Sending
 from cim.route.presence.blocks import Blocks
 from cim.route.presence.calls import LinkCalls
 from cim.route.presence.peers import Peers

@@ -18,9 +18,10 @@ from cim.interfaces import ILink
 from cim.model import GUEST, Account, Appended
 from cim.route.messages.delivery import Delivery, Push
 from cim.route.messages.grouping import Grouping
+from cim.route.messages.outgoing import Outgoing
 from cim.route.messages.reading import Reading
 from cim.route.messages.receipts import Receipts
-from cim.route.messages.sending import Outgoing, Sending
+from cim.route.messages.sending import Sending
 from cim.route.presence.blocks import Blocks
 from cim.route.presence.recorder import SessionRecorder
 from cim.route.presence.watching import Watching

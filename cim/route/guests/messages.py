@@ -22,7 +22,8 @@ from cim.model import GUEST, Account, Appended, SessionRecord
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.delivery import Delivery, Push
 from cim.route.messages.limits import Guest
-from cim.route.messages.sending import Outgoing, Sending, push_of
+from cim.route.messages.outgoing import Outgoing, push_of
+from cim.route.messages.sending import Sending
 from cim.route.messages.together import together
 from cim.route.presence.directory import Directory
 from cim.route.presence.listings import Listings

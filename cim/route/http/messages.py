@@ -22,9 +22,10 @@ from cim.route.http.shapes import (
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.broadcasting import SystemUser
 from cim.route.messages.limits import Key
+from cim.route.messages.outgoing import Outgoing
 from cim.route.messages.reading import HEADS, NO_MEMBERS, NO_REVISIONS, Reading
 from cim.route.messages.receipts import Receipts
-from cim.route.messages.sending import Outgoing, Sending
+from cim.route.messages.sending import Sending
 from cim.route.messages.showing import shown
 from cim.traces import Trace
 from cim.user_tokens import UserScope

@@ -12,7 +12,7 @@ from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.appending import Appender
 from cim.route.messages.delivery import Delivery, Push
 from cim.route.messages.limits import Key, MessageLimits
-from cim.route.messages.sending import Outgoing
+from cim.route.messages.outgoing import Outgoing
 from cim.wire import conversations, native
 from cim.wire.cim_pb2 import Send
 

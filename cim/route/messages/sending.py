@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import islice
 
-from attrs import define, evolve
+from attrs import define
 
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
@@ -21,20 +21,20 @@ from twisted.logger import Logger
 
 from cim.daemon.metrics import Metrics
 from cim.daemon.tracing import Tracer
-from cim.errors import BadFrame, CIMError, Forbidden, NoRoom, OutOfOrder, RateLimited, Refused, Unavailable, Undecided
-from cim.interfaces import IConversations, ILink, IMessagePolicy, IStoreClock
-from cim.model import Account, Append, Appended, Charge, Fate
+from cim.errors import CIMError, Forbidden, NoRoom, OutOfOrder, RateLimited, Refused, Unavailable, Undecided
+from cim.interfaces import IConversations, IMessagePolicy, IStoreClock
+from cim.model import Append, Appended, Fate
 from cim.policies import ALLOWED, Question, Verdict
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.appending import Appender, Result
 from cim.route.messages.delivery import Delivery, Push
 from cim.route.messages.full import FullConversations
 from cim.route.messages.judging import Judging, question_of
-from cim.route.messages.limits import Key, MessageLimits, Payer
+from cim.route.messages.limits import MessageLimits, Payer
+from cim.route.messages.outgoing import Outgoing, append_of, compared, push_of, run_of
 from cim.route.messages.together import together
-from cim.traces import UNTRACED, Trace
 from cim.wire import conversations, native, positions
-from cim.wire.cim_pb2 import EDIT, RECALL, TEXT, Send
+from cim.wire.cim_pb2 import EDIT, RECALL, TEXT
 
 #: How long an author may recall or edit a message, in seconds.
 REVISION_SECONDS = 24 * 3600.0
@@ -46,61 +46,6 @@ MAX_LOOKED_UP = 16
 AHEAD = 8
 #: The kinds that only the author of a message may send about it.
 REVISIONS = frozenset((RECALL, EDIT))
-
-
-@define(eq=False)
-class Outgoing:
-    """A message to be sent.
-
-    :param size: bytes of text and data, as `native.check_send` returns them
-    :param after: the client_id of its author's message that must be stored before it; empty for none
-    :param origin: with `session`, the session that sent it, which does not get it back
-    :param push: False if the caller pushes it itself
-    :param payer: whose limits it counts towards; None for its author, who has proved its identity
-    :param operator: whether an operator sends it, whom no block and no policy stops
-    :param verdict: what the policy has decided, if it was asked already
-    :param trace: the trace that it belongs to, if it is traced
-    """
-
-    author: Account
-    send: Send
-    conversation: str
-    size: int
-    after: str = ""
-    origin: ILink | None = None
-    session: str = ""
-    push: bool = True
-    payer: Payer | None = None
-    operator: bool = False
-    verdict: Verdict | None = None
-    trace: Trace = UNTRACED
-
-    @property
-    def past_blocks(self) -> bool:
-        """Whether it reaches a receiver who blocks its author."""
-        return self.operator or self.send.kind == RECALL
-
-
-def push_of(message: Outgoing, appended: Appended, batch: int = 0) -> Push:
-    """Return the push of an appended message.
-
-    :param batch: in a batch: how many of its messages are pushed from this one on
-    """
-    packet = native.deliver_packet(appended.body, message.conversation, appended.position, appended.previous)
-    reads = message.send.ref or appended.position if message.send.group else ""
-    return Push(packet, message.origin, message.session, appended.repeated, batch, reads, trace=message.trace)
-
-
-def run_of(messages: Sequence[Outgoing], stored: Sequence[Appended]) -> Push:
-    """Return the push of messages of one session in one conversation that one call has stored.
-
-    Who may read the first of them may read all: nobody became a member while they were stored.
-    """
-    first, conversation = messages[0], messages[0].conversation
-    packet, *more = [native.deliver_packet(one.body, conversation, one.position, one.previous) for one in stored]
-    reads = stored[0].position if first.send.group else ""
-    return Push(packet, first.origin, first.session, reads=reads, more=more)
-
 
 #: Called once with the fate of a message.
 Done = Callable[[Result], None]
@@ -218,7 +163,7 @@ class Sending:
         items = []
         for message in messages:
             send = message.send
-            items.append(self._item(message, "", native.body_of(send, author.id, author.name, now), now))
+            items.append(append_of(message, "", native.body_of(send, author.id, author.name, now), now))
         self._appender.put(items, partial(self._run_told, messages, done))
 
     def _go_together(self, messages: Sequence[Outgoing]) -> bool:
@@ -326,7 +271,7 @@ class Sending:
                 if isinstance(verdict, Verdict):
                     self._append(first.message, first.done, ref, verdict)
                 elif verdict is not None:
-                    self._told(first.message, first.done, self._compared(first.message, verdict))
+                    self._told(first.message, first.done, compared(first.message, verdict))
                 else:
                     self._told(first.message, first.done, error or Unavailable())
             except Exception:
@@ -340,7 +285,7 @@ class Sending:
             return ref, message.verdict
         if self._judging is None or not self._is_judged(message):
             return ref, ALLOWED
-        asked = self._item(message, ref, b"", self._time.shown(), Fate.ASKED)
+        asked = append_of(message, ref, b"", self._time.shown(), Fate.ASKED)
         return ref, await self._judging.verdict(self._question(message), asked)
 
     async def _look_up(self, message: Outgoing) -> str:
@@ -374,53 +319,21 @@ class Sending:
             return
         now = self._time.shown()
         if verdict.reason is not None:
-            item = self._item(message, ref, verdict.reason.encode(), now, Fate.REFUSED)
+            item = append_of(message, ref, verdict.reason.encode(), now, Fate.REFUSED)
         else:
             said = send if verdict.text is None else native.saying(send, verdict.text)
-            item = self._item(message, ref, native.body_of(said, author.id, author.name, now), now)
+            item = append_of(message, ref, native.body_of(said, author.id, author.name, now), now)
         changed = verdict.text is not None
 
         def told(result: Appended | CIMError) -> None:
             if self._judging is not None and isinstance(result, Appended) and (changed or result.repeated):
-                result = self._compared(message, result)
+                result = compared(message, result)
             self._told(message, done, result)
 
         self._put(item, told)
 
     def _put(self, item: Append, done: Done) -> None:
         self._appender.put((item,), lambda _, results: done(results[0]))
-
-    @staticmethod
-    def _item(message: Outgoing, ref: str, body: bytes, now: int, fate: Fate = Fate.STORED) -> Append:
-        """Return a message as the store gets it: what is compared is what its author said, whatever `body` says."""
-        send = message.send
-        kind = send.kind
-        return Append(
-            message.conversation,
-            message.author.id,
-            send.client_id,
-            native.digest(send),
-            body,
-            now,
-            kind == TEXT,
-            message.after,
-            ref if kind != RECALL else "",
-            ref if kind == RECALL else "",
-            message.past_blocks,
-            Charge.LOG if isinstance(message.payer, Key) else Charge.USER,
-            kind == EDIT,
-            fate,
-            trace=message.trace,
-        )
-
-    @staticmethod
-    def _compared(message: Outgoing, appended: Appended) -> Appended:
-        """Return where a message is, with whether something else is stored than its author said."""
-        try:
-            same = native.parse_body(appended.body).text == message.send.text
-        except BadFrame:
-            same = True
-        return appended if same else evolve(appended, changed=True)
 
     def _told(self, message: Outgoing, done: Done, result: Appended | CIMError) -> None:
         """Tell the sender of a message what became of it, and push it."""

@@ -22,7 +22,7 @@ from cim.daemon.metrics import Metrics
 from cim.errors import CIMError
 from cim.interfaces import IPushSelection, IStore
 from cim.model import Appended, Group, Notice, Registration
-from cim.route.messages.sending import Outgoing
+from cim.route.messages.outgoing import Outgoing
 from cim.route.messages.together import together
 from cim.route.presence.blocks import Blocks
 from cim.route.presence.whereabouts import Whereabouts

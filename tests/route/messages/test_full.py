@@ -13,7 +13,7 @@ from cim.limits import Limit
 from cim.model import Charge
 from cim.route.messages.full import KEPT, SECONDS, FullConversations
 from cim.route.messages.limits import Guest, Key
-from cim.route.messages.sending import Outgoing
+from cim.route.messages.outgoing import Outgoing
 from cim.store.bounds import no_room
 from cim.wire.cim_pb2 import Send
 from tests.route.route_case import RouteCase

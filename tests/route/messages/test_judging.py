@@ -8,6 +8,7 @@ from cim.model import Appended
 from cim.policies import ALLOWED, About, changed, refused
 from cim.route.messages import sending
 from cim.route.messages.judging import KEPT_SECONDS
+from cim.route.messages.outgoing import Outgoing, append_of
 from cim.wire import native
 from cim.wire.cim_pb2 import EDIT, Packet
 from tests.route.policy_double import PolicyDouble
@@ -129,7 +130,7 @@ class Decided:
     def test_operators_are_asked_nothing(self):
         self.policy.answers["spam"] = refused("no")
         send = self.to(self.bob, text="spam", client_id="c1")
-        message = sending.Outgoing(self.alice, send, self.ab, 4, operator=True)
+        message = Outgoing(self.alice, send, self.ab, 4, operator=True)
         fate = self.sending.send(message)
         self.turn()
         self.assertIsInstance(self.successResultOf(fate), Appended)
@@ -247,7 +248,7 @@ class SlowTests(Decided, JudgingCase):
         self.put_text("hello", "c1")
         send = self.to(self.bob, text="hello", client_id="c1")
         body = native.body_of(send, self.alice.id, "alice", 1)
-        item = self.sending._item(sending.Outgoing(self.alice, send, self.ab, 5), "", body, 1)
+        item = append_of(Outgoing(self.alice, send, self.ab, 5), "", body, 1)
         (there,) = self.now(self.store.conversations.append([item]))
         self.policy.answer(refused("no"))
         self.turn()

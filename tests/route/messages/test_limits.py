@@ -9,7 +9,7 @@ from cim.limits import NO_LIMIT, Limit
 from cim.model import Appended
 from cim.route.messages import appending, sending
 from cim.route.messages.limits import MESSAGE_LIMITS, Guest, Key
-from cim.route.messages.sending import Outgoing
+from cim.route.messages.outgoing import Outgoing
 from cim.wire import native
 from cim.wire.cim_pb2 import EDIT, Packet
 from tests.route.route_case import RouteCase

@@ -7,7 +7,7 @@ from cim.interfaces import RUNS
 from cim.limits import Limit
 from cim.model import Appended
 from cim.route.messages import appending
-from cim.route.messages.sending import Outgoing
+from cim.route.messages.outgoing import Outgoing
 from cim.wire import native
 from cim.wire.cim_pb2 import Packet
 from tests.route.route_case import RouteCase

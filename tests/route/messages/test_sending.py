@@ -13,7 +13,8 @@ from cim.errors import (
 )
 from cim.model import GUEST, Account, Append, Appended, Entry
 from cim.route.messages import sending
-from cim.route.messages.sending import REVISION_SECONDS, Outgoing
+from cim.route.messages.outgoing import Outgoing
+from cim.route.messages.sending import REVISION_SECONDS
 from cim.wire import conversations
 from cim.wire.cim_pb2 import EDIT, REACTION, RECALL, Packet
 from cim.wire.error_table import row_of
