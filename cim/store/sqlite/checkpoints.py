@@ -77,8 +77,8 @@ class Checkpoints:
     def wrote(self, connection: sqlite3.Connection) -> None:
         """Do what is due after a transaction of the writer's, in its thread."""
         if self._due:
-            self._due = False
-            copy_log(connection)
+            _, length, copied = copy_log(connection)
+            self._due = copied < length  # as long as somebody reads what was there before
         changes = connection.total_changes
         if changes - self._changes >= CHANGES and not self._copying:
             self._changes, self._copying = changes, True

@@ -157,8 +157,10 @@ class SqliteThreads:
         self._loop.stop()
         if self._workers is None or self._checkpoints is None:
             return succeed(None)
-        threads = (*self._workers, self._checkpoints)
-        return gatherResults([thread.stop() for thread in threads]).addCallback(lambda _: self._close())
+        writer, reader = self._workers
+        # The connection that is closed last copies the log and removes it; of two at once, neither may be the last.
+        others = gatherResults([reader.stop(), self._checkpoints.stop()])
+        return others.addCallback(lambda _: writer.stop()).addCallback(lambda _: self._close())
 
     def write(self, name: str, work: Work[T]) -> Deferred[T]:
         """Run `work` in the writer's thread, counted under `name`; fires when its changes are on disk.

@@ -109,6 +109,23 @@ class CheckpointsTests(SynchronousTestCase):
         self.write(1)
         self.assertLess(self.length(), 5)
 
+    def test_the_writer_goes_on_trying_while_somebody_reads_what_was_there_before(self):
+        self.write(10)
+        told = self.worker.go()
+        self.write(5)
+        reader = self.connected()
+        reader.execute("BEGIN")
+        self.assertEqual(reader.execute("SELECT count(*) FROM kept").fetchone(), (15,))
+        self.write(1)
+        told()
+        self.write(1)
+        self.assertLess(self.in_file(), 17)
+        reader.execute("COMMIT")
+        self.write(1)
+        self.assertEqual(self.in_file(), 18)
+        self.write(1)
+        self.assertLess(self.length(), 5)
+
     def test_a_short_log_is_left_to_the_worker(self):
         self.patch(checkpoints, "LONG", 1000)
         self.write(10)
