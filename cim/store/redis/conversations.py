@@ -29,7 +29,7 @@ removed them.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -122,14 +122,18 @@ class RedisConversations:
         kept = self._retention
         args: list[str | bytes | int] = [self._clock.now(), kept.count, kept.ms, EVERYONE_KEPT, kept.bytes]
         args += (quota, int(self._no_space()), self._clock.lift())
-        for charge, run in _runs(items, charges):
-            first = run[0]
+        for start, end in pairwise((*_starts(items, charges), len(items))):
+            first = items[start]
             sender = first.sender
-            terms = f"{_role(first)}|{first.recalls or first.refers}|{first.past_blocks:d}|{charge}"
+            terms = f"{_role(first)}|{first.recalls or first.refers}|{first.past_blocks:d}|{charges[start]}"
+            after = f"{sender}:{first.after}" if first.after else ""
             keys.append(Key.STREAM.of(first.conversation))
-            args += (sender, first.sent_at, terms, len(run), f"{sender}:{first.after}" if first.after else "")
-            args += [f"{sender}:{item.client_id}" for item in run]
-            for item in run:
+            args += (sender, first.sent_at, terms, end - start, after, f"{sender}:{first.client_id}")
+            if end - start == 1:
+                args += (first.digest, first.body)
+                continue
+            args += [f"{sender}:{item.client_id}" for item in items[start + 1 : end]]
+            for item in items[start:end]:
                 args += (item.digest, item.body)
         args.append(int(self.followed))
         return self._connection.run_in_epoch(APPEND, keys, args).addCallback(self._answers, items)
@@ -146,27 +150,27 @@ class RedisConversations:
         return quota_charge(len(item.body), self._random())
 
     def _answers(self, runs: Sequence[Sequence[Any]], items: Sequence[Append]) -> list[Appended | CIMError]:
-        its = iter(items)
         results: list[Appended | CIMError] = []
         for answer in chain.from_iterable(runs):
+            item = items[len(results)]
             if isinstance(answer, list):
-                results.append(_repeated(next(its), answer))
-            elif answer[:1] == b"!":
+                results.append(_repeated(item, answer))
+            elif answer.startswith(b"!"):
                 self._connection.refused(APPEND.name, answer[1:].decode(errors="replace"))
-                next(its)
                 results.append(StoreUnavailable())
-            elif answer[:1] == b"-":
-                next(its)
+            elif answer.startswith(b"-"):
                 results.append(refused(answer[1:].decode(errors="replace")))
             else:
-                last, previous, version, count = answer.decode().split(" ")
+                last, previous, its_version, count = answer.decode().split(" ")
+                version = int(its_version)
                 epoch, _, n = last.partition("-")
-                for number in range(int(n) - int(count) + 1, int(n) + 1):
-                    item, position = next(its), f"{epoch}-{number}"
-                    if not previous:
-                        self._saw(item.conversation, int(epoch))
-                    results.append(Appended(position, previous, item.sent_at, item.body, False, int(version)))
-                    previous = position
+                if not previous:
+                    self._saw(item.conversation, int(epoch))
+                for number in range(int(n) - int(count) + 1, int(n)):
+                    position = f"{epoch}-{number}"
+                    results.append(Appended(position, previous, item.sent_at, item.body, False, version))
+                    item, previous = items[len(results)], position
+                results.append(Appended(last, previous, item.sent_at, item.body, False, version))
         return results
 
     def _saw(self, conversation: str, number: int) -> None:
@@ -340,20 +344,17 @@ def quota_charge(size: int, random: float) -> str:
     return f"{blocks(size, False, random)} {first}" if first else "0 0"
 
 
-def _runs(items: Sequence[Append], charges: Sequence[str]) -> list[tuple[str, list[Append]]]:
-    """Return messages in runs, as append.lua takes them, each with what is charged to each of its messages."""
-    runs: list[tuple[str, list[Append]]] = []
-    run: list[Append] = []
-    charged, before = "", None
-    for item, charge in zip(items, charges, strict=True):
+def _starts(items: Sequence[Append], charges: Sequence[str]) -> list[int]:
+    """Return where runs begin, as append.lua takes them."""
+    starts = []
+    before: Append | None = None
+    for at, item in enumerate(items):
         if before is None or not (
-            item.after == before.client_id and charge == charged and _of_run(item) == _of_run(before)
+            item.after == before.client_id and charges[at] == charges[at - 1] and _of_run(item) == _of_run(before)
         ):
-            run, charged = [], charge
-            runs.append((charge, run))
-        run.append(item)
+            starts.append(at)
         before = item
-    return runs
+    return starts
 
 
 def _repeated(item: Append, answer: Sequence[Any]) -> Appended:
