@@ -84,11 +84,13 @@ class Addresses:
 
         :param forwarded: the values of X-Forwarded-For, when it is a request's
         """
-        named = transport.getPeer()
-        while hasattr(transport, "transport"):
+        connection = transport
+        while hasattr(connection, "transport"):
             # A PROXY header's or TLS's wrapper of the connection proper.
-            transport = transport.transport
-        peer = transport.getPeer()
+            connection = connection.transport
+        peer = connection.getPeer()
+        # Without a wrapper nobody else is named; transports make an address anew each time that they are asked.
+        named = peer if connection is transport else transport.getPeer()
         at = _host(peer)
         if not forwarded and named == peer:
             return counted(at)
