@@ -1,4 +1,4 @@
-"""Who may say something where, as one call of `append` sees it: nothing of it changes during the call."""
+"""Who may say something where, as one call of `append` sees it: during the call only what they have said changes."""
 
 from __future__ import annotations
 
