@@ -81,16 +81,16 @@ local function close_talk(talk)
   if talk.held then history().close(talk) end
   close_once(talk)
   if not talk.changed then return end
-  local words = {'log', talk.last .. ' ' .. talk.total .. ' ' .. talk.counted .. ' ' .. talk.indexed}
+  local words = {'log', string.format('%s %d %d %s', talk.last, talk.total, talk.counted, talk.indexed)}
   local count = 2
   for sender, speaker in pairs(talk.speakers) do
     if speaker.position then
-      words[count + 1], words[count + 2] = 's:' .. sender, speaker.count .. ' ' .. speaker.position
+      words[count + 1], words[count + 2] = 's:' .. sender, string.format('%d %s', speaker.count, speaker.position)
       count = count + 2
     end
   end
   if talk.bytes then
-    words[count + 1], words[count + 2] = 'bytes', talk.total .. ' ' .. talk.bytes
+    words[count + 1], words[count + 2] = 'bytes', string.format('%d %d', talk.total, talk.bytes)
     count = count + 2
   end
   if are_followers and not talk.noted then
@@ -270,8 +270,8 @@ local function store(talk, terms, sender, speaker, sent_at, fields, bodies, j, u
   local before = (new_epoch ~= epoch_before or n ~= n_before + 1) and last
   local prefix = digits(new_epoch) .. '-'
   repeat
-    local body, position = ARGV[bodies + 2 * j + 1], prefix .. n
-    local running = counts and counted + 1 or '-' .. counted
+    local body, position = ARGV[bodies + 2 * j + 1], prefix .. digits(n)
+    local running = string.format(counts and '%d' or '-%d', counts and counted + 1 or counted)
     local refused = add(stream, position, sender, dated, running, body, before, charge)
     if refused then
       if j > first then break end
@@ -280,7 +280,7 @@ local function store(talk, terms, sender, speaker, sent_at, fields, bodies, j, u
       talk.epoch, talk.n = numbers(talk.last)
       new_epoch, n = follow(talk)
       prefix = digits(new_epoch) .. '-'
-      position = prefix .. n
+      position = prefix .. digits(n)
       refused = add(stream, position, sender, dated, running, body, last, charge)
       if refused then
         talk.last, talk.epoch, talk.n = last, epoch_before, n_before
@@ -290,7 +290,7 @@ local function store(talk, terms, sender, speaker, sent_at, fields, bodies, j, u
     talk.total = talk.total + 1
     remember(talk, ARGV[fields + j], new_epoch, n, epoch_before, n_before, sent_at, talk.total, ARGV[bodies + 2 * j])
     talk.last, talk.epoch, talk.n = position, new_epoch, n
-    if counts then counted = running end
+    if counts then counted = counted + 1 end
     if talk.bytes then talk.bytes = talk.bytes + #body end
     epoch_before, n_before, n, before, j = new_epoch, n, n + 1, false, j + 1
   until j > upto or records[j + 1] or earlier[j + 1] or own[ARGV[fields + j]]
@@ -380,7 +380,7 @@ local function append(stream, at, count)
         if paid then pay(sender, -paid) end
         answer, stored = '!' .. refused, 1
       else
-        answer = talk.last .. ' ' .. last .. ' ' .. speaker.version .. ' ' .. stored
+        answer = string.format('%s %s %s %d', talk.last, last, speaker.version, stored)
         if held then history().appended(held, own, #body, talk.last) end
         if terms.role == 'recalls' or terms.role == 'edits' then seldom().revise(talk, terms, talk.last) end
         if talk.total % 16 == 0 then seldom().trim(talk, sender) end
