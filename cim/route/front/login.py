@@ -8,11 +8,11 @@ when the server of the session in the way confirms that it is live; a record alo
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from attrs import frozen
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from cim.errors import AccountMismatch, CIMError, LinkLost, NoServerAvailable, RepeatedEnd, RepeatLogin, Unavailable
@@ -102,17 +102,22 @@ class Logins:
         # (place, owner) -> user, code and message.
         self._owed: OrderedDict[tuple[Place, str], tuple[int, str, str]] = OrderedDict()
 
-    async def login(self, user: int, name: str) -> Admission:
+    async def login(self, user: int, name: str, proof: Awaitable[None] | None = None) -> Admission:
         """Reserve a guest's session.
 
+        :param proof: raises an error unless the account is a guest's; None if that is known
         :raises AccountMismatch: no such account, or it has another name
         :raises RepeatLogin: the user has a live session, and the policy refuses a second one
         :raises NoServerAvailable: no server is alive; nothing is left behind
         """
+        # Asked before the proof is waited for, so that the store answers both at once.
+        groups = self._grouping.memberships(user)
+        if proof is not None:
+            await proof
         account = await self._accounts.get(user)
         if account.name != name:
             raise AccountMismatch()
-        return await self._admit(account, GUEST)
+        return await self._admit(account, GUEST, groups=groups)
 
     async def login_native(self, account: Account, device: str, bounds: Bounds | None = None) -> Admission:
         """Reserve a native session for a device at one of our servers; raises the same errors as `login`.
@@ -122,13 +127,20 @@ class Logins:
         return await self._admit(account, device, bounds, native=True)
 
     async def _admit(
-        self, account: Account, device: str, bounds: Bounds | None = None, *, native: bool = False
+        self,
+        account: Account,
+        device: str,
+        bounds: Bounds | None = None,
+        *,
+        native: bool = False,
+        groups: Deferred[Memberships | None] | None = None,
     ) -> Admission:
         user, policy = account.id, self._policy_of(device)
         if policy == LoginPolicy.REJECT:
             await self._refuse_if_online(user, device)
         tried: set[str] = set()
         expected: set[str] = set()
+        known: Memberships | None = None
         for _ in range(ATTEMPTS):
             server = await self._pick(user, tried, native)
             # So that the sessions of a token that a back end made are known by it.
@@ -137,8 +149,6 @@ class Logins:
             place = host.place if host is not None else Place(server)
             # Read now: the link may be lost while the rest is asked for.
             entrance = host.link.peer if host is not None and host.link is not None else LinkPeer(server, "")
-            # Read together, so that a guest's groups are known in the turn in which the guest goes live.
-            groups = self._grouping.memberships(user) if host is not None and device == GUEST else succeed(None)
             reserved = await self._sessions.reserve(
                 user,
                 place,
@@ -163,7 +173,10 @@ class Logins:
                 await self._end_replaced(user, device, reserved.replaced, online)
             if host is None:
                 return Admission(place, owner)
-            if await self._confirmed(host, account, owner, device, await groups, bounds):
+            if groups is not None:
+                # So a guest's groups are known in the turn in which the guest goes live.
+                known, groups = await groups, None
+            if await self._confirmed(host, account, owner, device, known, bounds):
                 return Admission(place, owner, entrance.websocket, entrance.tls_name)
             tried.add(server)
         raise NoServerAvailable()

@@ -69,9 +69,9 @@ class UpstreamAPI:
                 account = await self._accounts.register(userName)
             except Conflict:
                 raise InvalidField("userName", "looks like the name of another account: choose another") from None
+        self._route.accounts.keep(account)
         # Of an account with a password nobody learns the id here, even if it was made just now.
         await self._route.guests.check(account.id)
-        self._route.accounts.keep(account)
         return {"userId": account.id, "userName": account.name}
 
     @http_call("POST /login", who=Who.GUEST, body={"userId": USER_ID, "userName": Name()}, answers={200: _SERVER})
@@ -80,8 +80,8 @@ class UpstreamAPI:
         await self._caught_up()
         try:
             with self._rates.attempt("address-logins", caller):
-                await self._route.guests.check(userId, anew=True)
-                admission = await self._route.logins.login(userId, userName)
+                proof = self._route.guests.check(userId, anew=True)
+                admission = await self._route.logins.login(userId, userName, proof)
         except CIMError as error:
             self._metrics.login(type(error).__name__)
             raise

@@ -107,6 +107,21 @@ class BoundedTests(LoginCase):
 class LoginTests(LoginCase):
     """POST /login."""
 
+    def test_a_guest_s_groups_are_asked_for_before_its_proof_is_there(self):
+        proof, asked = Deferred(), []
+        self.cluster.store.observe(lambda operation, seconds: asked.append(operation))
+        login = self.begin(self.cluster.routes[0].logins.login(self.alice.id, "alice", proof))
+        self.assertEqual(asked, ["memberships"])
+        proof.callback(None)
+        self.cluster.turn()
+        self.assertEqual(self.successResultOf(login).owner, self.record(self.alice).owner)
+        self.assertEqual(asked.count("memberships"), 1)
+
+    def test_nothing_is_reserved_without_proof(self):
+        login = self.begin(self.cluster.routes[0].logins.login(self.alice.id, "alice", fail(AccountMismatch())))
+        self.failureResultOf(login, AccountMismatch)
+        self.assertIsNone(self.record(self.alice))
+
     def test_both_routes_see_the_session(self):
         self.cluster.log_in(self.alice)
         self.assertEqual((self.online(0), self.online(1)), ({"alice"}, {"alice"}))
