@@ -39,7 +39,7 @@ class TurnTests(SynchronousTestCase):
 
     def test_one_of_each_user_at_a_time(self):
         lists = [self.make(ALICE, name) for name in "abc"]
-        self.make(BOB, "x")
+        of_bob = self.make(BOB, "x")
         self.assertEqual(self.made, ["a", "x"])
         lists[0][1].callback(None)
         self.assertEqual(self.made, ["a", "x", "b"])
@@ -48,6 +48,8 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual(self.made, ["a", "x", "b", "c"])
         lists[2][1].callback(None)
         self.assertEqual(len(self.lists), 1)
+        # Until here: it would count no more once it is collected.
+        self.assertNoResult(of_bob[0])
         self.make(ALICE, "d")
         self.assertEqual(self.made[-1], "d")
 
