@@ -26,6 +26,7 @@ class Member:
         self.client = None
         self.unanswered = {}
         self.again = []
+        self.said = []
         self.rules = {}
         self.shown = {}
         self.count = 0
@@ -59,7 +60,7 @@ class Member:
             self.client = None
 
     def say(self, receiver, group):
-        """Send the next message."""
+        """Send the next message, which `flush` writes."""
         text = f"{self.account.name}/{self.device} {self.count}"
         self.count += 1
         to = {"group": group} if group else {"user": receiver.id}
@@ -67,9 +68,15 @@ class Member:
         name = conversations.group(group) if group else conversations.private(self.account.id, receiver.id)
         self.unanswered[text] = (name, send)
         if self.online and self.welcomed and not any(self.unanswered[other][0] == name for other in self.again):
-            self.client.say(Packet(send=send))
+            self.said.append(Packet(send=send))
         else:
             self.again.append(text)
+
+    def flush(self):
+        """Write what it says, in one go."""
+        said, self.said = self.said, []
+        if said and self.online:
+            self.client.say(*said)
 
     def rule(self, name):
         if name not in self.rules:
@@ -133,7 +140,8 @@ class Member:
             self.again = []
             for name, send in list(self.unanswered.values()):
                 if name in names:
-                    self.client.say(Packet(send=send))
+                    self.said.append(Packet(send=send))
+            self.flush()
 
 
 class Listener:

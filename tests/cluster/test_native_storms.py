@@ -9,10 +9,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from cim.errors import StoreUnavailable, Undecided
-from cim.interfaces import IMessagePolicy
+from cim.interfaces import RUNS, IMessagePolicy
 from cim.link.handshake import HIGHEST_VERSION
 from cim.model import LoginPolicy
 from cim.policies import ALLOWED, About, changed, refused
+from cim.route.messages import appending
 from cim.selection import SHARING
 from cim.wire import conversations, native
 from cim.wire.cim_pb2 import MEMBERS
@@ -55,9 +56,10 @@ class Storm:
     :param seed: of everything that is random
     :param versions: of the items that links speak
     :param decided: whether a policy decides on what is said
+    :param parted: whether the store answers later calls before earlier ones
     """
 
-    def __init__(self, seed, versions=(HIGHEST_VERSION,), decided=False):
+    def __init__(self, seed, versions=(HIGHEST_VERSION,), decided=False, parted=False):
         self.random = random.Random(seed)
         self.cluster = Cluster(
             servers=2,
@@ -69,6 +71,7 @@ class Storm:
         self.store = self.cluster.store.conversations
         self._append = self.store.append
         self.store.append = self.append
+        self.parted = parted
         self.latency = self.answered_at = 0.0
         self.answers = self.unheard = 0
         self.policy = GapPolicy(self.random.random, capacity=60)
@@ -110,7 +113,7 @@ class Storm:
         if not self.latency and not self.answers:
             return self._append(items)
         outcome = Deferred()
-        if self.cluster.store.available and not self.unheard and self.random.random() > 0.1:
+        if self.cluster.store.available and (self.parted or not self.unheard) and self.random.random() > 0.1:
             self._append(items).addCallback(self._answer, outcome)
         else:
             self.unheard += 1
@@ -132,8 +135,9 @@ class Storm:
         is_lost = self.random.random() < 0.1
         self.answers += 1
         now = self.cluster.clock.seconds()
-        self.answered_at = max(self.answered_at, now + self.random.random() * self.latency)
-        self.cluster.clock.callLater(self.answered_at - now, give)
+        at = now + self.random.random() * self.latency
+        self.answered_at = max(self.answered_at, at)
+        self.cluster.clock.callLater((at if self.parted else self.answered_at) - now, give)
 
     @property
     def everyone(self):
@@ -151,8 +155,12 @@ class Storm:
         guests = [listener.account for listener in self.listeners]
         receiver = self.random.choice([other for other in self.accounts + guests if other is not member.account])
         group = self.group if self.random.random() < 0.4 else 0
-        for _ in range(self.random.choice((1, 1, 2, 5))):
+        # No more than servers remember of a session, however often it repeats all of it.
+        for _ in range(self.random.choice((1, 1, 2, 5, 12)) if len(member.unanswered) < 20 else 1):
             member.say(receiver, group)
+            if self.random.random() < 0.1:
+                group = 0 if group else self.group
+        member.flush()
 
     def guest_talks(self):
         listener = self.random.choice(self.listeners)
@@ -347,9 +355,15 @@ class StormTests(SynchronousTestCase):
         for seed in range(15):
             self.weather(seed)
 
+    def test_with_a_store_that_answers_parts_of_a_run_in_any_order(self):
+        self.patch(appending, "LEAST_OF_ONE", 3)
+        self.patch(appending, "BATCH_OF_ONE", 3)
+        for seed in range(500, 504):
+            self.weather(seed, parted=True)
+
     def test_over_links_of_the_first_version_too(self):
         for seed in range(100, 106):
-            self.weather(seed, versions=(1, HIGHEST_VERSION))
+            self.weather(seed, versions=(1, RUNS - 1, HIGHEST_VERSION))
         for seed in range(200, 203):
             self.weather(seed, versions=(1,))
 
