@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from wsproto.frame_protocol import Opcode
+
 from cim.limits import Limit
 from cim.policies import Verdict
 from cim.route.messages.delivery import BY_USER
+from cim.server.native.session import RUN
 from cim.wire.cim_pb2 import REACTION, Goodbye, Packet, Ping, Send
 from cim.wire.framing import encode_frame
+from cim.wire.websocket_frames import masked_frame
 from tests.cluster.native_case import NativeCase
 from tests.cluster.test_native_groups import GroupCase
 from tests.route.policy_double import PolicyDouble
@@ -141,6 +145,13 @@ class RunTests(RunCase):
         self.assertTrue(self.phone.closed and tablet.closed)
         self.assertEqual(sorted(self.stored()), list("0123"))
 
+    def test_what_came_before_a_close_of_a_websocket_is_stored(self):
+        page = self.log_in(self.alice, "page", subprotocol="cim.v1.json")
+        data = b"".join(map(page._encode, self.sends("01")))
+        page.connection.dataReceived(data + masked_frame(Opcode.CLOSE, b"", b"mask"))
+        self.turn()
+        self.assertEqual(self.stored(), list("01"))
+
     def test_a_session_that_is_lost_while_it_sends(self):
         self.phone.say(*self.sends("01"))
         self.phone.drop()
@@ -166,6 +177,7 @@ class RunTests(RunCase):
         self.turn()
         self.assertEqual((self.outcomes(), self.texts()), (numbers, numbers))
         self.assertTrue(self.phone.read_from)
+        self.assertEqual(max(self.requests), RUN)
 
     def test_no_route_is_there(self):
         for route in list(self.cluster.routes):

@@ -144,6 +144,21 @@ class RequestTests(SubmissionCase):
         self.assertEqual([packet.accepted.client_id for packet in self.alice.packets()], ["a", "b"])
         self.assertEqual(next(iter(self.server.sessions)).unanswered, 0)
 
+    def test_what_is_read_together_goes_up_in_the_order_in_which_it_was_said(self):
+        sends = [Packet(send={"user": BOB, "text": "x", "client_id": name}) for name in "abc"]
+        self.alice.say(sends[0], Packet(sync=Sync(conversation="p:7:9")), *sends[1:])
+        said = [packet.send.client_id or "sync" for _, packet in self.route.requests()]
+        self.assertEqual(said, ["a", "sync", "b", "c"])
+
+    def test_what_comes_before_nonsense_is_answered_before_the_end(self):
+        self.unlink(self.route)
+        sends = [Packet(send={"user": BOB, "text": "x", "client_id": name}) for name in "ab"]
+        data = b"".join(encode_frame(packet.SerializeToString()) for packet in sends)
+        self.alice.connection.dataReceived(data + encode_frame(b"\xff\xff\xff"))
+        *failures, last = self.alice.packets()
+        self.assertEqual([packet.failure.client_id for packet in failures], ["a", "b"])
+        self.assertEqual(last.goodbye.code, "protocol-error")
+
     def test_sixty_four_unanswered_requests_stop_the_reading(self):
         for number in range(63):
             self.alice.send(BOB, "x", f"c{number}")
