@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from cim.errors import StoreUnavailable
 from cim.model import GUEST, Account
+from cim.route.messages import appending
 from cim.route.messages.receipts import FLUSH_SECONDS
 from cim.wire import native
 from cim.wire.cim_pb2 import RECALL, Hello, Packet, Ping, Read, Received, Send, Sync, Typing, Watch
-from cim.wire.link_pb2 import HEADS, Open
+from cim.wire.link_pb2 import HEADS, Open, Request
 from tests.route.route_case import Held, RouteCase, body_of
 from tests.store.looking import marks_of
 
@@ -162,6 +163,81 @@ class OrderTests(RequestsCase):
         self.hold.fail(ValueError("?"))
         self.assertEqual(self.outcomes(), [("1", "unavailable")])
         self.flushLoggedErrors(ValueError)
+
+
+class RunTests(RequestsCase):
+    """Requests for several Sends into one conversation."""
+
+    def setUp(self):
+        super().setUp()
+        self.accounts.keep(self.bob)
+        self.items = []
+        self.put_items = self.appender.put
+        self.appender.put = self.note
+
+    def note(self, items, done):
+        self.items += [(item.client_id, item.after) for item in items]
+        self.put_items(items, done)
+
+    def forward(self, names, **fields):
+        first, *more = [
+            Packet(send=self.to(self.bob, text=f"text {name}", client_id=name, **fields.get(name, {})))
+            for name in names
+        ]
+        packets = [packet.SerializeToString() for packet in (first, *more)]
+        request = Request(
+            call=5,
+            user=self.alice.id,
+            name=self.alice.name,
+            session="s1",
+            device="phone",
+            conversation=self.ab,
+            packet=packets[0],
+            after="z",
+            more=packets[1:],
+        )
+        self.requests.received(self.here, request)
+        self.turn()
+
+    def replies(self):
+        return [
+            (reply.call, reply.calls, reply.code, [body_of(packet).client_id for packet in reply.packets])
+            for reply in self.here.take("reply")
+        ]
+
+    def before(self):
+        """Have the Send stored that the first one names."""
+        self.send(self.bob, "before", "z")
+        self.turn()
+        self.replies(), self.items.clear()
+
+    def test_each_names_the_one_before(self):
+        self.before()
+        self.forward("abc")
+        self.assertEqual(self.items, [("a", "z"), ("b", "a"), ("c", "b")])
+        self.assertEqual(self.replies(), [(5, 3, "", ["a", "b", "c"])])
+
+    def test_parts_are_answered_by_the_calls_that_they_are_of(self):
+        self.before()
+        self.patch(appending, "LEAST_OF_ONE", 2)
+        self.patch(appending, "BATCH_OF_ONE", 2)
+        self.forward("abcde")
+        self.assertEqual(self.replies(), [(5, 2, "", ["a", "b"]), (7, 2, "", ["c", "d"]), (9, 0, "", ["e"])])
+
+    def test_of_those_of_which_one_is_invalid_each_goes_alone_and_names_the_one_before(self):
+        self.before()
+        self.forward("abc", b={"ref": "1-1"})
+        self.assertEqual(self.items, [("a", "z"), ("c", "b")])
+        self.assertEqual(
+            sorted(self.replies()),
+            [(5, 0, "", ["a"]), (6, 0, "invalid", ["b"]), (7, 0, native.OUT_OF_ORDER, [])],
+        )
+
+    def test_an_unexpected_error_is_answered(self):
+        self.appender.put = lambda items, done: 1 / 0
+        self.forward("ab")
+        self.assertEqual(self.replies(), [(5, 0, "unavailable", ["a"]), (6, 0, "unavailable", ["b"])])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
 
 class PacketTests(RequestsCase):

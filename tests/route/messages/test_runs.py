@@ -5,11 +5,11 @@ from __future__ import annotations
 from cim.errors import RateLimited, StoreUnavailable
 from cim.interfaces import RUNS
 from cim.limits import Limit
-from cim.model import Appended
+from cim.model import Account, Appended
 from cim.route.messages import appending
 from cim.route.messages.outgoing import Outgoing
 from cim.wire import native
-from cim.wire.cim_pb2 import Packet
+from cim.wire.cim_pb2 import EDIT, RECALL, Packet
 from tests.route.route_case import RouteCase
 
 
@@ -21,11 +21,11 @@ class RunCase(RouteCase):
         #: How many were told together.
         self.together = []
 
-    def run_of(self, names, to=None, text="text", after="", link=None):
+    def run_of(self, names, to=None, text="text", after="", link=None, **fields):
         """Submit a run; what becomes of each is in `told`, by its number."""
         messages = []
         for name in names:
-            send = self.to(to or self.bob, text=f"{text} {name}", client_id=name)
+            send = self.to(to or self.bob, text=f"{text} {name}", client_id=name, **fields)
             conversation = native.conversation_of(Packet(send=send), self.alice.id)
             messages.append(
                 Outgoing(self.alice, send, conversation, native.check_send(send), after, link, "s1" if link else "")
@@ -88,6 +88,31 @@ class SendingRunTests(RunCase):
             self.run_of("abc", after="never")
             self.turn()
             self.assertEqual(self.outcomes(), ["OutOfOrder"] * 3)
+
+    def test_a_receiver_that_does_not_exist(self):
+        self.run_of("ab", to=Account(4711, "?"))
+        self.turn()
+        self.assertEqual(self.outcomes(), ["AccountMismatch"] * 2)
+
+    def test_edits_are_looked_up(self):
+        said = self.say(self.bob, self.alice, "hello")
+        self.run_of("ab", kind=EDIT, ref=said.position)
+        self.turn()
+        self.assertEqual(self.outcomes(), ["Forbidden"] * 2)
+
+
+class WaitingRunTests(RunCase):
+    held = ("conversations", "entry")
+
+    def test_those_behind_one_that_waits_for_a_look_up_wait_too(self):
+        said = self.say(self.alice, self.bob, "hello")
+        self.put(self.alice, self.to(self.bob, kind=RECALL, ref=said.position, client_id="r"))
+        self.run_of("ab")
+        self.turn()
+        self.assertEqual(self.told, {})
+        self.hold.go()
+        self.turn()
+        self.assertEqual(self.outcomes(), ["3", "4"])
 
 
 class SplitRunTests(RunCase):

@@ -9,7 +9,7 @@ from cim.server.native.session import STOP_READING, SYNC_WEIGHT
 from cim.wire import native, packed
 from cim.wire.cim_pb2 import Failure, Packet, Sync, Watch
 from cim.wire.framing import encode_frame
-from cim.wire.link_pb2 import Item, Probe, Request, StoreState
+from cim.wire.link_pb2 import Item, Probe, Reply, Request, StoreState
 from cim.wire.native import OUT_OF_ORDER, failure_packet, synced_packet
 from tests.server.native_case import ServerCase, deliver
 
@@ -236,6 +236,74 @@ class RequestTests(SubmissionCase):
         self.failureResultOf(fate, CallTimeout)
         self.unlink(self.route)
         self.failureResultOf(self.server.submissions.ask("7", Item(request=Request())), Unavailable)
+
+
+class RunTests(SubmissionCase):
+    """Links that take several Sends as one item."""
+
+    routes_wanted = 2
+
+    def setUp(self):
+        super().setUp()
+        for route in self.routes:
+            route.version = RUNS
+
+    def say(self, names):
+        """Say something by each name; return the route that got it and the requests."""
+        self.alice.say(*[Packet(send={"user": BOB, "text": "x", "client_id": name}) for name in names])
+        ((route, requests),) = [(route, said) for route in self.routes if (said := route.take("request"))]
+        return route, requests
+
+    def stored(self, route, call, names):
+        packets = [packed.accepted(name, "p:7:9", f"1-{n}", 5, "") for n, name in enumerate(names, 1)]
+        route.say(reply=Reply(call=call, calls=len(packets), packets=packets))
+
+    def accepted(self):
+        return [packet.accepted.client_id for packet in self.alice.packets()]
+
+    def test_each_names_the_one_before(self):
+        _, (first,) = self.say("ab")
+        _, (second,) = self.say("cd")
+        self.assertEqual([len(first.more), first.after, len(second.more), second.after], [1, "", 1, "b"])
+
+    def test_what_is_said_again_is_not_behind_what_was_said_before_it(self):
+        _, requests = self.say("aabc")
+        self.assertEqual([(1 + len(one.more), one.after) for one in requests], [(1, ""), (3, "")])
+        _, requests = self.say("bd")
+        self.assertEqual([(1 + len(one.more), one.after) for one in requests], [(1, "a"), (1, "c")])
+
+    def test_answers_count_once_and_only_those_of_its_own_link(self):
+        route, (request,) = self.say("abc")
+        session = next(iter(self.server.sessions))
+        other = next(one for one in self.routes if one is not route)
+        self.stored(other, request.call, "abc")
+        self.assertEqual((self.accepted(), session.unanswered), ([], 3))
+        self.stored(route, request.call, "ab")
+        self.stored(route, request.call, "abc")
+        self.assertEqual((self.accepted(), session.unanswered, session.orders), (["a", "b", "c"], 0, None))
+
+    def test_no_answer_in_time(self):
+        self.say("abc")
+        self.pass_seconds(5.1)
+        self.assertEqual(self.failures(self.alice), [(name, "timeout") for name in "abc"])
+        self.assertEqual(next(iter(self.server.sessions)).unanswered, 0)
+
+    def test_a_session_that_is_gone_is_told_nothing(self):
+        route, (request,) = self.say("ab")
+        session = next(iter(self.server.sessions))
+        self.alice.drop()
+        self.patch(type(session), "told", self.fail)
+        self.stored(route, request.call, "ab")
+        self.assertEqual((session.unanswered, len(self.server.submissions)), (0, 0))
+
+    def test_one_that_waits_goes_up_when_those_before_it_are_stored(self):
+        route, (request,) = self.say("ab")
+        _, (behind,) = self.say("c")
+        route.reply(behind, code=OUT_OF_ORDER)
+        self.assertEqual(route.take("request"), [])
+        self.stored(route, request.call, "ab")
+        (again,) = route.take("request")
+        self.assertEqual((again.call, again.after), (behind.call, ""))
 
 
 class OrderTests(SubmissionCase):
