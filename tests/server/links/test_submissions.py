@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 from cim.errors import CallTimeout, Forbidden, Unavailable
 from cim.interfaces import RUNS
 from cim.server.links import send_order, submissions
@@ -283,6 +285,7 @@ class RunTests(SubmissionCase):
         self.assertEqual((self.accepted(), session.unanswered, session.orders), (["a", "b", "c"], 0, None))
 
     def test_no_answer_in_time(self):
+        self.pass_seconds(10)  # so that nothing else is waited for
         self.say("abc")
         self.pass_seconds(5.1)
         self.assertEqual(self.failures(self.alice), [(name, "timeout") for name in "abc"])
@@ -295,6 +298,31 @@ class RunTests(SubmissionCase):
         self.patch(type(session), "told", self.fail)
         self.stored(route, request.call, "ab")
         self.assertEqual((session.unanswered, len(self.server.submissions)), (0, 0))
+
+    def test_one_of_a_run_waits_for_the_one_before_it(self):
+        route, (request,) = self.say("abc")
+        route.say(reply=Reply(call=request.call + 2, code=OUT_OF_ORDER))
+        self.assertEqual(route.take("request"), [])
+        self.stored(route, request.call, "ab")
+        self.assertEqual([one.call for one in route.take("request")], [request.call + 2])
+
+    def test_nothing_goes_up_behind_what_no_link_took(self):
+        for route in self.routes:
+            route.taken = iter((False, True, True))
+            route.send_packed = lambda item, droppable, route=route: next(route.taken)
+        self.alice.say(*[Packet(send={"user": BOB, "text": "x", "client_id": name}) for name in "aabc"])
+        self.assertEqual({code for _, code in self.failures(self.alice)}, {"unavailable"})
+        self.assertEqual(next(iter(self.server.sessions)).unanswered, 0)
+
+    def test_those_that_are_traced_go_alone(self):
+        traced = SimpleNamespace(trace=b"t" * 24)
+        spans = iter((None, None, traced, None, None))
+        self.patch(self.server.submissions, "_tracer", SimpleNamespace(send=lambda conversation: next(spans)))
+        _, requests = self.say("abcde")
+        self.assertEqual(
+            [(1 + len(one.more), one.trace, one.after) for one in requests],
+            [(2, b"", ""), (1, b"t" * 24, "b"), (2, b"", "c")],
+        )
 
     def test_one_that_waits_goes_up_when_those_before_it_are_stored(self):
         route, (request,) = self.say("ab")

@@ -9,7 +9,7 @@ from cim.server import service
 from cim.server.native import session as native
 from cim.wire.cim_pb2 import Hello, Packet, Ping, Pong, Welcome
 from cim.wire.framing import encode_frame
-from cim.wire.link_pb2 import End, Probe
+from cim.wire.link_pb2 import Deliver, End, Probe
 from cim.wire.native import PING, goodbye_packet
 from tests.server.native_case import START, ServerCase, deliver, head
 
@@ -64,6 +64,19 @@ class HelloTests(NativeCase):
         )
         self.assertEqual(packet.welcome, expected)
         self.assertEqual((session.user, session.name, session.device), (ALICE, "alice", "phone"))
+
+    def test_what_is_pushed_together_before_the_welcome_waits_for_it(self):
+        self.route.silent = {"heads"}
+        client = self.begin(ALICE, "alice")
+        self.turn()
+        first, second = (deliver(text, "p:7:9", f"1-{n}").packet for n, text in enumerate("ab", 1))
+        self.route.say(deliver=Deliver(users=[ALICE], packet=first, more=[second]))
+        self.assertEqual(client.packets(), [])
+        self.route.silent = set()
+        self.turn()
+        welcome, *pushed = client.packets()
+        self.assertTrue(welcome.HasField("welcome"))
+        self.assertEqual([packet.deliver.text for packet in pushed], ["a", "b"])
 
     def test_the_order_of_a_login(self):
         other = self.link("127.0.0.1:8183:8184")
