@@ -63,7 +63,7 @@ class Limits:
     connects: Limit = ADDRESS_CONNECTS
     unproven: int = UNPROVEN
     address_unproven: int = ADDRESS_UNPROVEN
-    turn: int = 64
+    turn: int = 32
     share: int = 32
     closing: int = 5
 
