@@ -26,22 +26,20 @@ class RunCase(NativeCase):
 
     def watch(self, routes, servers):
         """Note what goes over the links."""
+
+        def note(received, kind, noted):
+            serve = received[kind]
+
+            def noting(link, said):
+                noted.append(1 + len(said.more))
+                serve(link, said)
+
+            received[kind] = noting
+
         for route in routes:
-            received = route.downlink._received
-
-            def request(link, said, serve=received["request"]):
-                self.requests.append(1 + len(said.more))
-                serve(link, said)
-
-            received["request"] = request
+            note(route.downlink._received, "request", self.requests)
         for server in servers:
-            received = server.uplink._received
-
-            def deliver(link, said, serve=received["deliver"]):
-                self.delivers.append(1 + len(said.more))
-                serve(link, said)
-
-            received["deliver"] = deliver
+            note(server.uplink._received, "deliver", self.delivers)
 
     def sends(self, numbers, user=0, **fields):
         return [

@@ -40,8 +40,8 @@ class Push:
         miss nothing
     :param members: whether it is of the kind MEMBERS, which not all clients know
     :param trace: that of the message, if it is traced
-    :param more: the packets to push behind it, of messages of which what is above is as true; no server of the first
-        releases takes them, see `parts`
+    :param more: the packets to push behind it, to the same sessions and on the same terms; servers of earlier releases
+        get them one by one (`parts`)
     """
 
     packet: bytes
@@ -59,7 +59,7 @@ class Push:
         return packed.pushed(self.packet, self.repeated, self.batch, self.trace, self.more)
 
     def parts(self, link: ILink) -> Sequence[Push]:
-        """Return what to send over a link one after another: itself, or what it has in it."""
+        """Return what to send over a link one after another: itself, or each of its packets."""
         return self._apart if self.more and link.version < RUNS else (self,)
 
     @cached_property

@@ -176,8 +176,8 @@ class NativeSession(Session):
         self._missed = False
         self._typed = 0.0
         self._going_on = False
-        # Sends that go up together, as the last of them or something else from the client says; all are into one
-        # conversation. They count as unanswered already.
+        # Sends into one conversation that wait to go up together, until all that was read with them is handled or the
+        # client says something else. They count as unanswered already.
         self._sends: list[tuple[str, bytes]] | None = None
         self._conversation = ""
         self.logged_in = False

@@ -33,6 +33,14 @@ class RunTests(ServerCase):
         self.push(users=[7, 8], except_session=session.id)
         self.assertEqual((self.alice.texts(), self.bob.texts()), ([], ["0", "1", "2"]))
 
+    def test_they_end_the_batch_that_came_before(self):
+        """Guests wait for no more of it."""
+        under_way = self.server.uplink._deliveries._batches.under_way
+        self.route.say(deliver=Deliver(users=[7], packet=self.packets[0], batch=2))
+        self.assertEqual(len(under_way), 1)
+        self.push(users=[8])
+        self.assertEqual(under_way, {})
+
     def test_who_may_not_read_them_misses_nothing(self):
         for user, floor in ((7, ""), (8, "1-3")):
             self.route.say(group_change=GroupChange(version=user, group=5, user=user, added=True, floor=floor))
